@@ -32,3 +32,80 @@ class BadInput(PointsmanError):
 
 class StoreUnavailable(PointsmanError):
     """The database cannot be reached, started or used."""
+
+
+class LeaseLost(PointsmanError):
+    """This process no longer owns the run: it may write nothing and begin no call."""
+
+
+class LeaseHeld(PointsmanError):
+    """Another owner advances the run, or may still be doing so."""
+
+
+class UnsafeGraph(PointsmanError):
+    """A graph was refused before any run: `findings` lists everything that is wrong with it."""
+
+    def __init__(self, graph: str, findings: list[str]) -> None:
+        self.findings = findings
+        lines = "".join(f"\n  {number}. {finding}" for number, finding in enumerate(findings, 1))
+        super().__init__(f"graph {graph!r} is refused, {len(findings)} finding(s):{lines}\n", undone="it was not compiled", remedy="mend each finding")
+
+
+class VersionMismatch(PointsmanError):
+    """A run was opened under another version of its graph than the one it is pinned to."""
+
+
+class NotAllowed(PointsmanError):
+    """Something is not open to whoever asked for it; nothing was changed."""
+
+
+class Conflict(PointsmanError):
+    """What was asked for no longer applies to the state the run is in; nothing was changed."""
+
+
+class NotFound(PointsmanError):
+    """There is no such run, approval, node or graph."""
+
+
+class Denied(PointsmanError):
+    """A call was refused by policy, by the node's list, or by its arguments; it was not made."""
+
+
+class LimitReached(PointsmanError):
+    """A call was not begun because it could have passed a cap."""
+
+
+class Rejected(PointsmanError):
+    """A person said no to a call; it was not made."""
+
+
+class Expired(PointsmanError):
+    """Nobody decided on a call in time; it was not made."""
+
+
+class ToolFailed(PointsmanError):
+    """A call was made and failed; an effect that failed did not happen."""
+
+    retryable = False
+    """Whether trying again later can help without anybody mending anything."""
+
+
+class Refused(ToolFailed):
+    """The outside system refused the call: it did not happen. Raised by tools."""
+
+
+class Unavailable(ToolFailed):
+    """The outside system could not be reached: nothing was sent. Raised by tools; passes by itself."""
+
+    retryable = True
+
+
+class OutcomeUnknown(PointsmanError):
+    """An effect was begun and nobody knows whether it happened."""
+
+    retryable = False
+    """True where trying again is safe: the outside system keeps the key, or can be asked."""
+
+
+class Divergence(PointsmanError):
+    """A step that was executed again asked for something else than the record holds."""

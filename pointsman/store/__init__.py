@@ -1,0 +1,132 @@
+"""The one PostgreSQL: a pool of connections, every statement by name, migrations under a lock."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import Any
+
+import psycopg
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from pointsman.errors import StoreUnavailable
+
+Connection = AsyncConnection[DictRow]
+
+_LOCK = 7_461_636_373_401
+"""The advisory lock that migrations hold; any fixed number that is ours."""
+
+logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # it warns of every connection that a restart of the server cost; the store reports what matters
+
+
+def _named(text: str) -> dict[str, str]:
+    parts = text.split("-- name: ")[1:]
+    return {name.strip(): body.strip() for name, body in (part.split("\n", 1) for part in parts)}
+
+
+QUERIES = _named((files("pointsman.store") / "queries.sql").read_text())
+"""The statements of `queries.sql`, by name."""
+
+
+class Store:
+    """A pool of connections to the database of a project. Open it with `Store.open`."""
+
+    def __init__(self, pool: AsyncConnectionPool[Connection], revive: Callable[[], Any] | None = None) -> None:
+        self.pool = pool
+        self._revive = revive
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, conninfo: str, *, revive: Callable[[], Any] | None = None, connections: int = 10) -> AsyncIterator[Store]:
+        """A store on the database `conninfo` names, brought up to date; `revive` is called (in a thread) when the server is gone.
+
+        Raises `StoreUnavailable`.
+        """
+        kwargs = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
+        pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            conninfo, min_size=1, max_size=connections, kwargs=kwargs, open=False, timeout=10, reconnect_timeout=1
+        )
+        try:
+            await pool.open(wait=True, timeout=10)
+        except PoolTimeout as error:
+            await pool.close()
+            raise StoreUnavailable("PostgreSQL does not answer", undone="nothing was read or written", remedy="run `pointsman doctor`") from error
+        store = cls(pool, revive)
+        try:
+            await store._migrate()
+            yield store
+        finally:
+            await pool.close()
+
+    async def fetch(self, name: str, *params: Any) -> list[DictRow]:
+        """The rows of the statement `name`, in a transaction of its own."""
+        async with self.pool.connection() as conn:
+            cursor = await conn.execute(QUERIES[name].encode(), params)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def one(self, name: str, *params: Any) -> DictRow | None:
+        """The first row of the statement `name`, or None."""
+        rows = await self.fetch(name, *params)
+        return rows[0] if rows else None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """Several statements, all or nothing."""
+        async with self.pool.connection() as conn, conn.transaction():
+            yield Transaction(conn)
+
+    async def revive(self) -> None:
+        """Start the server again if it is ours; else leave it to whoever runs it."""
+        if self._revive is not None:
+            await asyncio.to_thread(self._revive)
+
+    async def _migrate(self) -> None:
+        if await self._version() == len(_MIGRATIONS):
+            return
+        async with self.pool.connection() as conn:
+            # Polled, not waited for: LangGraph's set-up builds an index concurrently, which waits for every statement under way, a waiting lock among them.
+            while not (await (await conn.execute("SELECT pg_try_advisory_lock(%s) AS got", (_LOCK,))).fetchone() or {})["got"]:
+                await asyncio.sleep(0.05)
+            try:
+                for number in range(await self._version(), len(_MIGRATIONS)):
+                    async with conn.transaction():
+                        await conn.execute("CREATE TABLE IF NOT EXISTS public.pointsman_version (version int PRIMARY KEY)")
+                        await conn.execute(_MIGRATIONS[number].encode(), prepare=False)
+                        await conn.execute("INSERT INTO public.pointsman_version VALUES (%s)", (number + 1,))
+                await AsyncPostgresSaver(conn).setup()
+            finally:
+                await conn.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+
+    async def _version(self) -> int:
+        async with self.pool.connection() as conn:
+            try:
+                row = await (await conn.execute("SELECT max(version) AS version FROM public.pointsman_version")).fetchone()
+            except psycopg.errors.UndefinedTable:
+                return 0
+        return int((row or {}).get("version") or 0)
+
+
+class Transaction:
+    """Statements that commit together."""
+
+    def __init__(self, conn: Connection) -> None:
+        self._conn = conn
+
+    async def fetch(self, name: str, *params: Any) -> list[DictRow]:
+        """The rows of the statement `name`."""
+        cursor = await self._conn.execute(QUERIES[name].encode(), params)
+        return await cursor.fetchall() if cursor.description else []
+
+    async def one(self, name: str, *params: Any) -> DictRow | None:
+        """The first row of the statement `name`, or None."""
+        rows = await self.fetch(name, *params)
+        return rows[0] if rows else None
+
+
+_MIGRATIONS = [path.read_text() for path in sorted((files("pointsman.store") / "migrations").iterdir(), key=lambda path: path.name) if path.name.endswith(".sql")]

@@ -1,0 +1,1 @@
+"""Cases, scorers and suites of this project's workflows."""

@@ -1,0 +1,1 @@
+"""The workflows' state types and plain typed functions, one package or module for each workflow."""

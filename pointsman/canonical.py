@@ -1,0 +1,194 @@
+"""One JSON form and one byte form per value, and the digest over it.
+
+RFC 8785 orders and writes JSON; it has no decimals, instants, byte strings or sets, so those are encoded first, each as an
+object with one `$` key. Two values that mean the same have the same bytes; a value without a form is refused, never guessed.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import PurePath
+from typing import Any
+from uuid import UUID
+
+import rfc8785
+from pydantic import BaseModel
+
+from pointsman.errors import BadInput
+
+_EXACT = 2**53 - 1
+"""The largest integer that every JSON reader keeps exactly (RFC 8785, section 3.2.2.3)."""
+
+
+def encode(value: Any) -> Any:
+    """`value` as a tree of JSON types.
+
+    pydantic models and dataclasses become objects of all their fields; `Decimal` `{"$decimal"}` normalised; integers beyond
+    ±(2^53−1) `{"$int"}`; aware datetimes `{"$time"}` in UTC; dates `{"$date"}`; durations `{"$seconds"}`; bytes `{"$bytes"}`
+    in base64; sets lists in byte order; enumerations their value; uuids their text.
+
+    Raises `BadInput` for NaN, infinities, naive datetimes, lone surrogates and every other type.
+    """
+    exact = _BY_TYPE.get(type(value))
+    if exact is not None:
+        return exact(value)
+    for kind, write in _WRITERS:
+        if isinstance(value, kind):
+            return write(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _object({field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
+    raise BadInput(
+        f"a value of type {type(value).__module__}.{type(value).__qualname__} has no canonical form",
+        remedy="pass JSON types, Decimal, date, aware datetime, bytes, a dataclass or a pydantic model",
+    )
+
+
+def decode(tree: Any) -> Any:
+    """The plain Python value of an encoded tree: models and dataclasses come back as dicts, sets as lists."""
+    if isinstance(tree, list):
+        return [decode(item) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    if len(tree) == 1:
+        ((tag, content),) = tree.items()
+        if tag in _READERS:
+            return _READERS[tag](content)
+    return {key: decode(item) for key, item in tree.items()}
+
+
+def dumps(tree: Any) -> bytes:
+    """The RFC 8785 bytes of an encoded tree."""
+    if _plain(tree):
+        return json.dumps(tree, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    try:
+        return rfc8785.dumps(tree)
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
+        raise BadInput(f"a value has no canonical form: {error}") from error
+
+
+def identity(tree: Any) -> Any:
+    """The tree that digests are taken over: byte strings stand by their own SHA-256, so a digest never needs the bytes again."""
+    if isinstance(tree, list):
+        return [identity(item) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    if len(tree) == 1 and "$bytes" in tree:
+        return {"$sha256": hashlib.sha256(base64.b64decode(tree["$bytes"])).hexdigest()}
+    return {key: identity(item) for key, item in tree.items()}
+
+
+def digest(value: Any, *, salt: bytes = b"") -> str:
+    """SHA-256 in hex over `salt` and the canonical bytes of `value`."""
+    return digest_of(encode(value), salt=salt)
+
+
+def digest_of(tree: Any, *, salt: bytes = b"") -> str:
+    """As `digest`, for a tree that is already encoded."""
+    data = dumps(tree)
+    return hashlib.sha256(salt + (dumps(identity(tree)) if b'"$bytes"' in data else data)).hexdigest()
+
+
+def _plain(tree: Any) -> bool:
+    """Whether the standard writer gives RFC 8785 bytes: no floats, no keys or text outside ASCII."""
+    kind = type(tree)
+    if kind is str:
+        return bool(tree.isascii())
+    if kind is dict:
+        return all([key.isascii() and _plain(item) for key, item in tree.items()])
+    if kind is list:
+        return all([_plain(item) for item in tree])
+    return tree is None or kind is bool or kind is int
+
+
+def _integer(value: int) -> Any:
+    return int(value) if -_EXACT <= value <= _EXACT else {"$int": str(int(value))}
+
+
+def _number(value: float) -> float:
+    if not math.isfinite(value):
+        raise BadInput(f"{value} has no canonical form", remedy="use None for a missing number")
+    return value
+
+
+def _text(value: str) -> str:
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise BadInput("text with a lone surrogate has no canonical form") from error
+    return str(value)
+
+
+def _decimal(value: Decimal) -> Any:
+    if not value.is_finite():
+        raise BadInput(f"Decimal {value} has no canonical form")
+    normal = value.normalize()
+    return {"$decimal": "0" if normal.is_zero() else f"{normal:f}"}
+
+
+def _instant(value: datetime) -> Any:
+    if value.utcoffset() is None:
+        raise BadInput("a datetime without a time zone has no canonical form", remedy="use an aware datetime, for example ctx.now()")
+    return {"$time": value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")}
+
+
+def _object(fields: Mapping[Any, Any]) -> Any:
+    if all(isinstance(key, str) and not key.startswith("$") for key in fields):
+        return {_text(key): encode(item) for key, item in fields.items()}
+    pairs = [[encode(key), encode(item)] for key, item in fields.items()]
+    return {"$map": sorted(pairs, key=lambda pair: dumps(pair[0]))}
+
+
+def _set(value: Any) -> Any:
+    return sorted((encode(item) for item in value), key=dumps)
+
+
+def _model(value: BaseModel) -> Any:
+    fields = {name: getattr(value, name) for name in type(value).model_fields}
+    return _object({**fields, **(value.model_extra or {})})
+
+
+_WRITERS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
+    (Enum, lambda value: encode(value.value)),
+    (str, _text),
+    (int, _integer),
+    (float, _number),
+    (Mapping, _object),
+    (list | tuple, lambda value: [encode(item) for item in value]),
+    (BaseModel, _model),
+    (Decimal, _decimal),
+    (datetime, _instant),
+    (date, lambda value: {"$date": value.isoformat()}),
+    (timedelta, lambda value: {"$seconds": str(Decimal(value // timedelta(microseconds=1)) / 1_000_000)}),
+    (bytes | bytearray | memoryview, lambda value: {"$bytes": base64.b64encode(bytes(value)).decode()}),
+    (set | frozenset, _set),
+    (UUID | PurePath, str),
+)
+
+_BY_TYPE: dict[type, Callable[[Any], Any]] = {
+    type(None): lambda value: value,
+    bool: lambda value: value,
+    str: _text,
+    int: _integer,
+    dict: _object,
+    list: lambda value: [encode(item) for item in value],
+}
+"""The common types, found without asking each in turn; the same writers as below."""
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "$decimal": Decimal,
+    "$int": int,
+    "$time": datetime.fromisoformat,
+    "$date": date.fromisoformat,
+    "$seconds": lambda content: timedelta(microseconds=int(Decimal(content) * 1_000_000)),
+    "$bytes": base64.b64decode,
+    "$map": lambda content: {decode(key): decode(item) for key, item in content},
+}

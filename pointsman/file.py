@@ -1,0 +1,64 @@
+"""A run's own input files: kept by their SHA-256 when the run is accepted, so that they say the same for ever."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from pointsman.errors import BadInput, NotFound
+
+MAX_BYTES = 50_000_000
+"""How large an input file may be."""
+
+
+class InputFile(BaseModel):
+    """A file that a run was given. A state field of this type takes a path when the run is started."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    """The file's own name, without folders."""
+    sha256: str
+    size: int
+    """In bytes."""
+
+    @classmethod
+    def take(cls, path: str | os.PathLike[str], folder: Path) -> InputFile:
+        """Keep a copy of the file at `path` under `folder/files`, by content. Raises `BadInput` where it cannot be read or is over `MAX_BYTES`."""
+        source = Path(path)
+        try:
+            size = source.stat().st_size
+            if not source.is_file():
+                raise BadInput(f"{source} is not a file", undone="no run was started")
+            if size > MAX_BYTES:
+                raise BadInput(f"{source} has {size} bytes; at most {MAX_BYTES} are taken", undone="no run was started", remedy="split it")
+            content = source.read_bytes()
+        except OSError as error:
+            raise BadInput(f"{source} cannot be read: {error.strerror}", undone="no run was started", remedy="check the path") from error
+        digest = hashlib.sha256(content).hexdigest()
+        target = folder / "files" / digest
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = target.with_name(f"{digest}.{os.getpid()}.part")
+            with temporary.open("wb") as out:
+                out.write(content)
+                out.flush()
+                os.fsync(out.fileno())
+            temporary.replace(target)
+        return cls(name=source.name, sha256=digest, size=len(content))
+
+    def read_bytes(self) -> bytes:
+        """The content, as it was when the run was accepted. Raises `NotFound` where the kept copy is gone or was altered."""
+        from pointsman.home import data_folder  # noqa: PLC0415 - the folder is looked up when a file is read, not when a state is declared
+
+        path = data_folder() / "files" / self.sha256
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise NotFound(f"the kept copy of {self.name} ({self.sha256[:12]}) is gone", remedy="restore the `files` folder beside the database") from error
+        if hashlib.sha256(content).hexdigest() != self.sha256:
+            raise NotFound(f"the kept copy of {self.name} ({self.sha256[:12]}) was altered", remedy="restore it from the original")
+        return content

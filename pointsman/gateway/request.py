@@ -1,0 +1,79 @@
+"""One call that a step wants to make, in the form the gateway judges, records and sends."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from pointsman import canonical
+from pointsman.errors import ToolFailed
+from pointsman.limit import Spend
+from pointsman.tool import Contract
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A call before its verdict."""
+
+    target: str
+    effect: str
+    public: Any
+    """The arguments as an encoded tree: what the digest covers."""
+    typed: Mapping[str, Any]
+    """The arguments as the policy compares them."""
+    invalid: str = ""
+    """Why the arguments do not fit the schema; empty where they do."""
+    timeout: float
+    worst: Spend
+    """What it can cost at most."""
+    result_bytes: int
+    keyed: bool
+    """Whether the outside system keeps the idempotency key, so that sending again is safe."""
+    returns: TypeAdapter[Any]
+    perform: Callable[[str], Awaitable[Any]]
+    """Makes the call under an idempotency key."""
+    probe: Callable[[], Awaitable[Any]] | None = None
+    """Asks whether an effect happened: its result, or None."""
+
+    @property
+    def is_effect(self) -> bool:
+        """Whether it changes the world."""
+        return self.effect != "read"
+
+    def revive(self, tree: Any) -> Any:
+        """The result as the caller gets it, from its encoded form: always read back, so that a first call and one from the record give the same. Raises `ToolFailed`."""
+        size = len(canonical.dumps(tree))
+        if size > self.result_bytes:
+            raise ToolFailed(f"{self.target} answered with {size} bytes, its contract allows {self.result_bytes}", remedy="raise result_bytes= or ask for less")
+        try:
+            return self.returns.validate_python(canonical.decode(tree))
+        except ValidationError as error:
+            raise ToolFailed(f"{self.target} answered with something else than it declares: {error}") from error
+
+
+def tool_request(contract: Contract, arguments: Mapping[str, Any]) -> Request:
+    """A request to call a tool. Raises `BadInput` where an argument has no canonical form."""
+    invalid = ""
+    try:
+        typed: Mapping[str, Any] = contract.validate(arguments)
+    except ValidationError as error:
+        typed = dict(arguments)
+        invalid = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'arguments'}: {e['msg']}" for e in error.errors(include_url=False, include_input=False))
+    return Request(
+        target=contract.name,
+        effect=contract.effect,
+        public=canonical.encode(dict(typed)),
+        typed=typed,
+        invalid=invalid,
+        timeout=contract.timeout,
+        worst=Spend(tool_calls=1),
+        result_bytes=contract.result_bytes,
+        keyed=contract.key is not None,
+        returns=contract.returns,
+        perform=partial(contract.perform, typed),
+        probe=partial(contract.reconcile, **typed) if contract.reconcile else None,
+    )

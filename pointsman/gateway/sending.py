@@ -1,0 +1,146 @@
+"""What happens once a call may be made: intent on record, lease checked, call sent in a task of the run, outcome on record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import replace
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from pointsman import approval as approvals_
+from pointsman import canonical, errors
+from pointsman.approval import Approval
+from pointsman.errors import BadInput, OutcomeUnknown, PointsmanError, ToolFailed
+from pointsman.gateway.request import Request
+from pointsman.gateway.step import Step
+from pointsman.gateway.tape import Recorded
+from pointsman.limit import Spend
+
+if TYPE_CHECKING:
+    from pointsman.gateway import Gateway
+
+
+class Sending:
+    """The calls of a segment that are under way."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def own(self, call: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run a call in a task that belongs to the run."""
+        task = asyncio.create_task(call)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def drain(self) -> None:
+        """Wait until every call under way has its outcome on record: the segment lets go only then."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def send(self, request: Request, step: Step, digest: str, facts: dict[str, Any], approval: Approval | None = None) -> Any:
+        """Put the intent on record, make the call, put its outcome on record; the result, or the error it ended with."""
+        gate = self._gateway
+        left = step.account.remaining_seconds()
+        request = request if left is None else replace(request, timeout=min(request.timeout, float(left)))
+        fields = facts | {"timeout": str(request.timeout), "reserve": request.worst.data(), "approval": approval.approval_id if approval else None}
+        draft = gate.journal.draft("call.intent", step.position, payloads={"request": digest}, **fields)
+        try:
+            await gate.append(draft, statements=[approvals_.consumed(approval)] if approval else None)
+        except PointsmanError:
+            step.account.release(facts["call"])
+            raise
+        return await self._perform(request, step, facts["call"], facts["key"])
+
+    async def resolve(self, request: Request, step: Step, found: Recorded) -> Any:
+        """A call on record without a known outcome: see the four cases in `ARCHITECTURE.md`."""
+        gate = self._gateway
+        if not request.is_effect or request.keyed:
+            return await self._send_again(request, step, found)
+        if request.probe is None:
+            if found.outcome is None:
+                await self._unknown(step, found.call, "the process that made the call died before its outcome was on record", Spend(tool_calls=1))
+            raise _unknown_error(request, step, found.call)
+        gate.lease.check()
+        result = await asyncio.wait_for(request.probe(), request.timeout)
+        payloads = {} if result is None else {"result": gate.journal.payload(result)}
+        draft = gate.journal.draft("call.reconciled", step.position, payloads=payloads, call=found.call, happened=result is not None, by="probe")
+        await gate.append(draft)
+        if result is None:
+            return await self._send_again(request, step, found)
+        step.account.settle(found.call, request.worst)
+        return request.revive(canonical.encode(result))
+
+    async def _send_again(self, request: Request, step: Step, found: Recorded) -> Any:
+        fields = {**{name: value for name, value in found.fields.items() if name not in ("approval", "outcome", "error")}, "again": found.again + 1}
+        await self._gateway.append(self._gateway.journal.draft("call.intent", step.position, payloads={"request": found.digest}, **fields))
+        return await self._perform(request, step, found.call, found.fields["key"])
+
+    async def _perform(self, request: Request, step: Step, call: str, key: str) -> Any:
+        gate = self._gateway
+        gate.lease.check()
+        begun = gate.clock.monotonic()
+        try:
+            tree = canonical.encode(await asyncio.wait_for(request.perform(key), request.timeout))
+            if not request.is_effect:
+                request.revive(tree)
+        except ToolFailed as error:
+            await self._failed(step, call, error, self._spent(request, begun))
+            raise
+        except Exception as error:
+            what = f"no answer within {request.timeout} s" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
+            if not request.is_effect:
+                failed = ToolFailed(f"{request.target} failed: {what}", step=step.position)
+                await self._failed(step, call, failed, self._spent(request, begun))
+                raise failed from error
+            if isinstance(error, BadInput):
+                tree = None  # it happened; its answer has no form in which it could be kept
+            else:
+                await self._unknown(step, call, what, self._spent(request, begun))
+                raise _unknown_error(request, step, call, what) from error
+        spent = self._spent(request, begun)
+        payloads = {"result": gate.journal.payload_of(tree)}
+        await gate.append(gate.journal.draft("call.outcome", step.position, payloads=payloads, call=call, outcome="done", spend=spent.data()))
+        await self._settle(step, call, spent)
+        return request.revive(tree)
+
+    async def _failed(self, step: Step, call: str, error: ToolFailed, spent: Spend) -> None:
+        await self._outcome(step, call, "failed", {"type": type(error).__name__, "what": error.what}, spent)
+
+    async def _unknown(self, step: Step, call: str, what: str, spent: Spend) -> None:
+        await self._outcome(step, call, "unknown", {"type": "OutcomeUnknown", "what": what}, spent)
+
+    async def _outcome(self, step: Step, call: str, outcome: str, error: dict[str, str], spent: Spend) -> None:
+        journal = self._gateway.journal
+        fields = {"call": call, "outcome": outcome, "error": error["type"], "spend": spent.data()}
+        await self._gateway.append(journal.draft("call.outcome", step.position, payloads={"error": journal.payload(error)}, **fields))
+        await self._settle(step, call, spent)
+
+    async def _settle(self, step: Step, call: str, spent: Spend) -> None:
+        for overrun in step.account.settle(call, spent):
+            journal = self._gateway.journal
+            await self._gateway.append(journal.draft("limit.overrun", step.position, call_id=call, account=overrun.account, limit=overrun.limit, cap=str(overrun.cap)))
+
+    def _spent(self, request: Request, begun: float) -> Spend:
+        seconds = Decimal(str(round(self._gateway.clock.monotonic() - begun, 3)))
+        return replace(request.worst, seconds=seconds)
+
+
+def recorded_error(found: Recorded, told: dict[str, str]) -> PointsmanError:
+    """The error that a recorded call ended with."""
+    kind = getattr(errors, told["type"], ToolFailed)
+    error: PointsmanError = kind(told["what"], step=found.position)
+    return error
+
+
+def _unknown_error(request: Request, step: Step, call: str, what: str = "") -> OutcomeUnknown:
+    error = OutcomeUnknown(
+        f"whether {request.target} happened is not known{f' ({what})' if what else ''}",
+        step=step.position,
+        undone="it was not sent again",
+        remedy="resume: it is safe to send again under its key" if request.keyed else f"find out, then `pointsman answer {call}`",
+    )
+    error.retryable = request.keyed or request.probe is not None
+    return error

@@ -1,0 +1,66 @@
+"""One execution of a node, as the gateway follows it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from langgraph.types import Interrupt
+
+from pointsman.gateway.position import Place
+from pointsman.limit import Account
+from pointsman.policy import Policy
+
+_causes: ContextVar[tuple[str, int]] = ContextVar("pointsman_causes", default=("", 0))
+
+
+def follow(ns: str) -> int:
+    """How many calls of this step were made in this context up to and with this one.
+
+    A context follows the code (a gathered branch gets a copy), so parallel chains are told apart whatever their timing.
+    """
+    where, depth = _causes.get()
+    depth = depth + 1 if where == ns else 1
+    _causes.set((ns, depth))
+    return depth
+
+
+@dataclass(slots=True)
+class Step:
+    """A step in progress: what it may do, and what it has asked for so far."""
+
+    place: Place
+    attempt: str
+    """The try: `parks.attempt`, parks of the run so far and LangGraph's attempt of the node."""
+    account: Account
+    policies: tuple[Policy, ...] = ()
+    tools: frozenset[str] | None = None
+    """Tools in the node's list; None where the node is not ours (a plain subgraph) and the policy alone decides."""
+    calls_left: int | None = None
+    asks: dict[str, Interrupt] = field(default_factory=dict)
+    """Questions that stopped this step, by approval id. Once there is one, the step makes no further call."""
+    error: BaseException | None = None
+    """Why the step must not go on, though its body may have swallowed it: a lost lease, a divergence."""
+    inputs: dict[str, str] = field(default_factory=dict)
+    """Salted digests of the fields it received."""
+    exit: str = "done"
+    reason: str = ""
+    decided_by: str = "code"
+    _equal: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    @property
+    def position(self) -> str:
+        """Where it stands in the run."""
+        return self.place.position
+
+    @property
+    def ns(self) -> str:
+        """LangGraph's namespace of it."""
+        return self.place.ns
+
+    def next_k(self, target: str, digest: str) -> int:
+        """How many equal requests this execution has made before this one."""
+        k = self._equal[target, digest]
+        self._equal[target, digest] += 1
+        return k

@@ -1,0 +1,152 @@
+"""What a run's record holds of its calls, arranged so that a step executed again finds them.
+
+By *exact key* (namespace, target, request digest, k) for a resume or after a crash; by *position* for a rerun, whose namespaces
+are new. `done` is given back to any try; `failed`, `denied` and `limit` only within the try they happened in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pointsman.event import Event
+
+
+@dataclass(slots=True)
+class Recorded:
+    """One call on record."""
+
+    call: str
+    """Its id: one per (namespace, target, digest, k, try)."""
+    position: str
+    ns: str
+    target: str
+    digest: str
+    """Salted digest of the request."""
+    k: int
+    """It was the k-th equal request of its step, from 0."""
+    attempt: str
+    """The try it was made in."""
+    branch: int
+    begun: int
+    """seq of its first intent."""
+    ended: int | None = None
+    """seq of its outcome; None while open."""
+    outcome: str | None = None
+    """done · failed · unknown · denied · limit · rejected · expired; None while open."""
+    effect: str = "read"
+    fields: dict[str, Any] = field(default_factory=dict)
+    payloads: dict[str, str] = field(default_factory=dict)
+    again: int = 0
+    """How often the call was sent again under its key."""
+    consumed: bool = False
+    """Whether this segment's execution has asked for it."""
+
+
+class Tape:
+    """The calls of a run, and what else its record says that a step needs to know."""
+
+    def __init__(self, events: Iterable[Event] = ()) -> None:
+        self._by_call: dict[str, Recorded] = {}
+        self._by_ns: dict[str, list[Recorded]] = {}
+        self._by_position: dict[str, list[Recorded]] = {}
+        self.outputs: dict[str, Event] = {}
+        """The newest `step.finished` of each position."""
+        self.inputs: dict[str, Event] = {}
+        """The `step.started` that belongs to it."""
+        self.reasons: dict[str, str] = {}
+        """Payload digest of the reason of the newest route to each node."""
+        self._starts: dict[str, Event] = {}
+        for event in events:
+            self.add(event)
+
+    def add(self, event: Event) -> None:
+        """Take in one event of the chain."""
+        if event.kind in ("call.intent", "call.denied", "limit.reached"):
+            self._begin(event)
+        elif event.kind in ("call.outcome", "call.reconciled"):
+            self._end(event)
+        elif event.kind == "step.started":
+            self._starts[event.position] = event
+        elif event.kind == "step.finished":
+            self.outputs[event.position] = event
+            self.inputs[event.position] = self._starts[event.position]
+        elif event.kind == "route.taken" and "reason" in event.payloads:
+            for target in event.fields["to"]:
+                self.reasons[target] = event.payloads["reason"]
+
+    def exact(self, ns: str, target: str, digest: str, k: int, attempt: str) -> Recorded | None:
+        """The call to give back, repeat or resolve when a step of this namespace asks again."""
+        same = [call for call in self._by_ns.get(ns, ()) if (call.target, call.digest, call.k) == (target, digest, k)]
+        for call in reversed(same):
+            if call.outcome in (None, "done", "unknown") or call.attempt == attempt:
+                return call
+        return None
+
+    def earlier(self, position: str, target: str, digest: str, k: int, ns: str) -> Recorded | None:
+        """A finished equal call at the same position of an earlier branch."""
+        for call in reversed(self._by_position.get(position, [])):
+            if call.ns != ns and call.outcome == "done" and (call.target, call.digest, call.k) == (target, digest, k):
+                return call
+        return None
+
+    def other_effect(self, position: str, target: str, digest: str, ns: str) -> Recorded | None:
+        """A finished effect of the same tool at the same position of an earlier branch under another digest: the new call corrects it."""
+        for call in reversed(self._by_position.get(position, [])):
+            if call.ns != ns and call.outcome == "done" and call.effect != "read" and call.target == target and call.digest != digest:
+                return call
+        return None
+
+    def left_over(self, ns: str, attempt: str, target: str | None = None) -> Recorded | None:
+        """A call on record that this execution of the step should have asked for and did not (yet), unless it overlapped another one."""
+        calls = self._by_ns.get(ns, [])
+        for call in calls:
+            counts = call.outcome == "done" or call.attempt == attempt
+            if counts and not call.consumed and (target is None or call.target == target) and not self._overlaps(call, calls):
+                return call
+        return None
+
+    def consume(self, call: str) -> None:
+        """This execution has asked for a call."""
+        if call in self._by_call:
+            self._by_call[call].consumed = True
+
+    def unresolved(self) -> list[Recorded]:
+        """Calls that were begun and whose outcome is not on record."""
+        return [call for call in self._by_call.values() if call.outcome is None]
+
+    def _overlaps(self, call: Recorded, calls: list[Recorded]) -> bool:
+        end = call.ended or float("inf")
+        return any(other is not call and other.begun < end and (other.ended or float("inf")) > call.begun for other in calls)
+
+    def _begin(self, event: Event) -> None:
+        known = self._by_call.get(event.fields["call"])
+        if known is not None:
+            known.again += 1
+            known.outcome = None
+            return
+        fields = event.fields
+        call = Recorded(
+            call=fields["call"], position=event.position, ns=fields["ns"], target=fields["target"], digest=event.payloads["request"], k=fields["k"],
+            attempt=fields["attempt"], branch=event.branch, begun=event.seq, effect=fields.get("effect", "read"), fields=dict(fields), payloads=dict(event.payloads),
+        )  # fmt: skip
+        if event.kind != "call.intent":
+            call.outcome = fields.get("outcome") or ("denied" if event.kind == "call.denied" else "limit")
+            call.ended = event.seq
+        self._by_call[call.call] = call
+        self._by_ns.setdefault(call.ns, []).append(call)
+        self._by_position.setdefault(call.position, []).append(call)
+
+    def _end(self, event: Event) -> None:
+        call = self._by_call.get(event.fields["call"])
+        if call is None:  # an outcome without an intent: the clock, chance, a call given back to a rerun
+            self._begin(event)
+            call = self._by_call[event.fields["call"]]
+        if event.kind == "call.reconciled" and not event.fields["happened"]:
+            call.outcome, call.attempt, call.ended = "failed", "", event.seq
+            return
+        call.outcome = event.fields.get("outcome", "done")
+        call.ended = event.seq
+        call.payloads.update(event.payloads)
+        call.fields.update({"error": event.fields["error"]} if "error" in event.fields else {})

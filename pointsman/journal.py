@@ -1,0 +1,243 @@
+"""The one record of a run: an append-only, hash-chained journal, and the payloads that lie beside it.
+
+Two commit classes. What must be known before anything follows from it (an intent, an outcome, a question, a change of the
+run's state) is appended: durable when `append` returns, and everything noted before it with it. What only tells of work that the
+checkpoint carries (a step begun, a step ended, the route taken) rides: a beginning with the next commit, an end with the
+writes of its task, so that the journal never calls a step finished whose result was lost.
+
+Branches that append at the same time share one commit: whoever gets the lock takes along all that is waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Any
+
+import psycopg
+from psycopg_pool import PoolTimeout
+
+from pointsman import canonical
+from pointsman.clock import Clock
+from pointsman.errors import Conflict, LeaseLost
+from pointsman.event import GENESIS, Draft, Event, Kind, Row, link
+from pointsman.store import Store, Transaction
+
+Statement = tuple[str, tuple[Any, ...]]
+"""A named statement of the store with its parameters."""
+
+_LEASE_LOST, _HEAD_MOVED, _NO_LONGER = "PM001", "PM002", "PM003"
+"""What the functions of the store raise, as SQLSTATE."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a run's chain ends."""
+
+    seq: int = 0
+    hash: str = GENESIS
+
+
+def timestamp(clock: Clock) -> str:
+    """The present instant as events write it: RFC 3339, UTC, microseconds."""
+    return clock.now().astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+class Journal:
+    """The journal of one run in the hands of its owner."""
+
+    def __init__(self, store: Store, run_id: str, *, epoch: int, head: Head, salt: bytes, branch: int, clock: Clock) -> None:
+        self.run_id = run_id
+        self.branch = branch
+        self.head = head
+        self.listen: Callable[[Event], None] | None = None
+        """Called with every event that someone else put into the chain, before our next one follows it."""
+        self.keep_trying: Callable[[], bool] = lambda: False
+        """Whether a commit should still wait for a server that is gone."""
+        self._store = store
+        self._epoch = epoch
+        self._salt = salt
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._queue: list[Draft] = []
+        self._held: dict[str, list[Draft]] = {}
+        self._bodies: dict[str, bytes] = {}
+        self._stored: set[str] = set()
+        self._broken: BaseException | None = None
+
+    def payload(self, value: Any) -> str:
+        """Keep `value` beside the journal, from the next commit on; its salted digest. Raises `BadInput` where it has no canonical form."""
+        return self.payload_of(canonical.encode(value))
+
+    def payload_of(self, tree: Any) -> str:
+        """As `payload`, for a tree that is already encoded."""
+        digest = canonical.digest_of(tree, salt=self._salt)
+        if digest not in self._stored and digest not in self._bodies:
+            self._bodies[digest] = canonical.dumps(tree)
+        return digest
+
+    def kept(self, digest: str) -> Any:
+        """The encoded tree of a payload that is not committed yet; None for any other."""
+        body = self._bodies.get(digest)
+        return None if body is None else json.loads(body)
+
+    def draft(self, kind: Kind, position: str = "", *, payloads: Mapping[str, str] | None = None, **fields: Any) -> Draft:
+        """An event of this moment; fields that are None are left out."""
+        return draft_event(kind, self._clock, position, payloads=payloads, **fields)
+
+    def note(self, draft: Draft) -> None:
+        """Let an event ride with the next commit."""
+        self._queue.append(draft)
+
+    def hold(self, task: str, draft: Draft) -> None:
+        """Let an event ride with the writes of a task."""
+        self._held.setdefault(task, []).append(draft)
+
+    def drop(self, task: str) -> None:
+        """Forget what is held for a task: it did not end after all."""
+        self._held.pop(task, None)
+
+    async def append(self, *drafts: Draft, statements: Sequence[Statement] = ()) -> None:
+        """Put events into the chain, with what was noted before them; durable on return. `statements` commit with them.
+
+        Raises `LeaseLost` when another owner has taken the run over, `Conflict` where a statement finds that it no longer applies:
+        then nothing was written.
+        """
+        if statements:
+            await self._whole(self._commit(own=drafts, statements=statements))
+        else:
+            self._queue.extend(drafts)
+            await self._whole(self._commit())
+
+    async def save(self, checkpoint: Sequence[Any], tasks: Iterable[str]) -> None:
+        """Commit LangGraph's rows (the parameters of `extend_with_checkpoint` after the events') with all that is noted and all that is held for `tasks`."""
+        for task in tasks:
+            self._queue.extend(self._held.pop(task, ()))
+        await self._whole(self._commit(checkpoint=checkpoint))
+
+    @staticmethod
+    async def _whole(commit: Coroutine[Any, Any, None]) -> None:
+        """A commit goes through even if whoever waits for it is cancelled: others may ride in it."""
+        await asyncio.shield(asyncio.ensure_future(commit))
+
+    async def _commit(self, *, own: Sequence[Draft] = (), checkpoint: Sequence[Any] | None = None, statements: Sequence[Statement] = ()) -> None:
+        async with self._lock:
+            if self._broken is not None:
+                raise self._broken
+            if not self._queue and checkpoint is None and not statements:
+                return  # whoever held the lock before took ours along
+            drafts, self._queue = self._queue, []
+            bodies, self._bodies = self._bodies, {}
+            try:
+                await self._write([*drafts, *own], bodies, checkpoint, statements)
+            except Conflict:
+                self._queue, self._bodies = [*drafts, *self._queue], bodies | self._bodies
+                raise
+            except BaseException as error:
+                # What was queued is lost with this commit, so nothing may follow it.
+                self._broken = error if isinstance(error, Exception) else LeaseLost("the journal was closed in the middle of a commit")
+                raise
+            self._stored.update(bodies)
+
+    async def _write(self, drafts: list[Draft], bodies: dict[str, bytes], checkpoint: Sequence[Any] | None, statements: Sequence[Statement]) -> None:
+        while True:
+            rows = self._link(drafts)
+            end = Head(rows[-1].seq, rows[-1].hash) if rows else self.head
+            params = (self.run_id, self._epoch, self.head.seq, self.head.hash, *_columns(rows, 9), list(bodies), list(bodies.values()))
+            try:
+                if statements:
+                    async with self._store.transaction() as tx:
+                        await tx.fetch("extend", *params)
+                        for name, values in statements:
+                            await tx.fetch(name, *values)
+                elif checkpoint is not None:
+                    await self._store.fetch("extend_with_checkpoint", *params, *checkpoint)
+                else:
+                    await self._store.fetch("extend", *params)
+            except (psycopg.Error, PoolTimeout) as error:
+                if await self._settled(error, rows):
+                    return
+                continue
+            self.head = end
+            return
+
+    def _link(self, drafts: list[Draft]) -> list[Row]:
+        rows: list[Row] = []
+        seq, prev = self.head.seq, self.head.hash
+        for draft in drafts:
+            row = link(draft, run_id=self.run_id, branch=self.branch, seq=seq + 1, prev=prev)
+            rows.append(row)
+            seq, prev = row.seq, row.hash
+        return rows
+
+    async def _settled(self, error: Exception, rows: list[Row]) -> bool:
+        """After a commit that failed: True if it stands all the same, False if it is to be tried again; raises where it cannot be."""
+        state = getattr(error, "sqlstate", None)
+        if state == _LEASE_LOST:
+            raise LeaseLost(f"run {self.run_id} was taken over by another owner") from error
+        if state == _NO_LONGER:
+            raise Conflict(str(error).split("\n")[0]) from error
+        if state == _HEAD_MOVED:
+            return await self._catch_up(rows)
+        if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | PoolTimeout):
+            raise error
+        while self.keep_trying():
+            # Whether the commit got through is not known; the chain tells.
+            await asyncio.sleep(0.2)
+            try:
+                await self._store.revive()
+                return await self._catch_up(rows)
+            except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError):
+                continue
+        raise error
+
+    async def _catch_up(self, rows: list[Row]) -> bool:
+        """Read what others put behind our head; whether `rows` turned out to be among it."""
+        found = await self._store.fetch("read_events", self.run_id, self.head.seq)
+        ours = {row.hash for row in rows}
+        for record in found:
+            row = Row(**record)
+            self.head = Head(row.seq, row.hash)
+            if row.hash not in ours and self.listen is not None:
+                self.listen(Event.of(self.run_id, row))
+        return bool(ours) and any(record["hash"] in ours for record in found)
+
+
+def _columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+
+
+def draft_event(kind: Kind, clock: Clock, position: str = "", *, payloads: Mapping[str, str] | None = None, **fields: Any) -> Draft:
+    """An event of this moment, for whoever has no journal at hand; fields that are None are left out."""
+    shown = {name: value for name, value in fields.items() if value is not None}
+    return Draft(kind, timestamp(clock), position, shown, payloads or {})
+
+
+def events_from(run_id: str, records: Iterable[Mapping[str, Any]]) -> list[Event]:
+    """The events that rows of `read_events` hold."""
+    return [Event.of(run_id, Row(**record)) for record in records]
+
+
+async def events_of(store: Store, run_id: str, after: int = 0) -> list[Event]:
+    """The events of a run with a seq above `after`, in order."""
+    return events_from(run_id, await store.fetch("read_events", run_id, after))
+
+
+async def payloads_of(store: Store, run_id: str, digests: Iterable[str] | None = None) -> dict[str, Any]:
+    """Payloads of a run as encoded trees, by digest; all of them, or those of `digests` that are still there."""
+    wanted = None if digests is None else sorted(set(digests))
+    found = await (store.fetch("read_all_payloads", run_id) if wanted is None else store.fetch("read_payloads", run_id, wanted))
+    return {record["digest"]: json.loads(record["body"]) for record in found}
+
+
+async def append_from_outside(tx: Transaction, run_id: str, head: Head, branch: int, *drafts: Draft) -> Head:
+    """Append what comes from outside (a decision, a cancellation) behind a head that `tx` has locked. Needs no lease: it advances nothing."""
+    for draft in drafts:
+        row = link(draft, run_id=run_id, branch=branch, seq=head.seq + 1, prev=head.hash)
+        await tx.fetch("insert_event", run_id, *row)
+        head = Head(row.seq, row.hash)
+    await tx.fetch("move_head", head.seq, head.hash, run_id)
+    return head

@@ -1,0 +1,180 @@
+"""The one owner of a run: who it is, how it is known to be alive, and when another may take over.
+
+An owner renews all its leases with one statement and keeps a local deadline, measured from before the request was sent, so it
+stops by itself no later than the database lets another in. It also holds a file lock for life: where that lock is free, the
+process is dead (a stopped one still holds it), and a taker on the same machine need not wait for the deadline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+from psycopg_pool import PoolTimeout
+
+from pointsman.clock import Clock
+from pointsman.errors import LeaseHeld, LeaseLost
+from pointsman.event import Event
+from pointsman.journal import Head, events_of
+from pointsman.store import Store, Transaction
+
+TTL = 15.0
+"""Seconds a lease lasts without being renewed."""
+
+
+class Owner:
+    """Something that advances runs: one engine in one process. Open it with `Owner.open`."""
+
+    def __init__(self, store: Store, clock: Clock, home: Path, lock: Path, ttl: float) -> None:
+        self.store = store
+        self.home = home
+        """The project's data folder."""
+        self.clock = clock
+        self.ttl = ttl
+        self.name = f"{_machine()}|{os.getpid()}|{lock}"
+        self._deadline = clock.monotonic()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, store: Store, clock: Clock, home: Path, ttl: float = TTL) -> AsyncIterator[Owner]:
+        """An owner that lives as long as the context, its lock file under `home/owners`."""
+        folder = home / "owners"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder.absolute() / f"{uuid4().hex}.lock"
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            owner = cls(store, clock, home, path, ttl)
+            keeper = asyncio.create_task(owner._keep())
+            try:
+                yield owner
+            finally:
+                keeper.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await keeper
+        finally:
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+
+    def alive(self) -> bool:
+        """Whether its leases still hold by the local clock."""
+        return self.clock.monotonic() < self._deadline
+
+    def extended(self, since: float) -> None:
+        """The database has just granted `ttl` seconds to a request sent at `since` on the local clock."""
+        self._deadline = max(self._deadline, since + self.ttl)
+
+    async def _keep(self) -> None:
+        while True:
+            since = self.clock.monotonic()
+            with contextlib.suppress(psycopg.Error, PoolTimeout, OSError):
+                await self.store.fetch("renew", self.ttl, self.name)
+                self.extended(since)
+            await asyncio.sleep(self.ttl / 3)
+
+
+class Lease:
+    """The right of one owner to advance one run, under one epoch."""
+
+    def __init__(self, owner: Owner, run_id: str, epoch: int) -> None:
+        self.owner = owner
+        self.run_id = run_id
+        self.epoch = epoch
+        self.lost = False
+
+    def holds(self) -> bool:
+        """Whether it may still write and call, as far as is known here."""
+        return not self.lost and self.owner.alive()
+
+    def check(self) -> None:
+        """Raises `LeaseLost` where the local deadline has passed: called right before every call is sent."""
+        if not self.holds():
+            self.lost = True
+            raise LeaseLost(
+                f"the lease of run {self.run_id} ran out before the call was sent",
+                undone="the call was not made",
+                remedy="whoever owns the run now goes on with it; nothing is lost",
+            )
+
+
+async def claim(owner: Owner, run_id: str, tx: Transaction) -> tuple[Lease, Head]:
+    """Take the lease of a run within `tx`, under the next epoch.
+
+    Raises `LeaseHeld` while another owner holds it, or may still have a call under way that it began in time.
+    """
+    row = await tx.one("lock_head", run_id)
+    if row is None:
+        raise LeaseHeld(f"run {run_id} has no head")
+    if row["owner"] is not None:
+        await _wait_is_over(owner.store, run_id, row)
+    since = owner.clock.monotonic()
+    claimed = (await tx.fetch("claim", owner.name, owner.ttl, run_id))[0]
+    owner.extended(since)
+    return Lease(owner, run_id, claimed["epoch"]), Head(claimed["seq"], claimed["hash"])
+
+
+def open_intents(events: list[Event]) -> dict[str, Event]:
+    """The intents without an outcome, by call."""
+    found: dict[str, Event] = {}
+    for event in events:
+        if event.kind == "call.intent":
+            found[event.fields["call"]] = event
+        elif event.kind in ("call.outcome", "call.reconciled"):
+            found.pop(event.fields["call"], None)
+    return found
+
+
+async def _wait_is_over(store: Store, run_id: str, row: Mapping[str, Any]) -> None:
+    if is_dead(row["owner"]):
+        return
+    held = f"run {run_id} is being advanced by {_who(row['owner'])}"
+    if row["live"]:
+        raise LeaseHeld(held, remedy=f"wait: the lease ends by {row['expires_at']:%H:%M:%S} UTC unless it is renewed")
+    timeouts = [float(intent.fields["timeout"]) for intent in open_intents(await events_of(store, run_id)).values()]
+    if timeouts:
+        now = (await store.fetch("clock"))[0]["now"]
+        free = row["expires_at"] + timedelta(seconds=max(timeouts))
+        if now < free:
+            raise LeaseHeld(f"{held}, and a call it began may be under way", remedy=f"wait until {free:%H:%M:%S} UTC")
+
+
+def is_dead(owner: str) -> bool:
+    """Whether an owner is proved dead: it lived on this machine and its file lock is free. A missing file proves nothing."""
+    machine, _, path = owner.split("|", 2)
+    if machine != _machine():
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _who(owner: str) -> str:
+    machine, pid, _ = owner.split("|", 2)
+    return f"process {pid} on {machine.split('/')[0]}"
+
+
+def _machine() -> str:
+    """This machine until its next start: a boot id, so that a reused host name is not taken for it."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        boot = "unknown"
+    return f"{socket.gethostname()}/{boot}"

@@ -1,0 +1,249 @@
+"""What may stand in a graph, and the one way every step of it goes: begun, executed, its outcome checked and put on record."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphBubbleUp, GraphInterrupt
+from langgraph.runtime import Runtime
+from langgraph.types import Command, Send
+
+from pointsman.errors import BadInput, Denied, LimitReached, PointsmanError
+from pointsman.gateway import KEY, Gateway, divergence
+from pointsman.gateway.step import Step
+from pointsman.limit import Limits
+from pointsman.policy import Policy
+from pointsman.schema import Schema
+from pointsman.tool import Contract, port
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a step is executed with."""
+
+    state: Any
+    config: RunnableConfig
+    runtime: Runtime[Any]
+    gateway: Gateway
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a step ended: its update (or `Command`), its exit, why, and who decided (`code rule human model`)."""
+
+    update: Any
+    exit: str = "done"
+    reason: str = ""
+    decided_by: str = "code"
+
+
+@dataclass(kw_only=True)
+class Node:
+    """A node of a workflow: what it runs, what it may read, write and call, and how it may end."""
+
+    kind: str
+    subject: Any
+    """The function or graph whose code is the node's version."""
+    execute: Callable[[Given], Awaitable[Outcome]]
+    reads: tuple[str, ...] | None = None
+    """Fields it receives; None for all."""
+    writes: tuple[str, ...] | None = None
+    """Fields it may return; None for all."""
+    tools: frozenset[str] = frozenset()
+    contracts: tuple[Contract, ...] = ()
+    calls: int | None = None
+    """How many calls one step may make; None for as many as the limits allow."""
+    exits: tuple[str, ...] = ()
+    """Exits that must be routed; `limit` comes with every kind."""
+    limits: Limits | None = None
+    name: str = ""
+    max_visits: int | None = None
+    routes: dict[str, str] = field(default_factory=dict)
+    """Exit to target, as `add_exits` declared."""
+    targets: tuple[str, ...] = ()
+    """Targets its `Command`s and `Send`s may name."""
+    edges: tuple[str, ...] = ()
+    """Where its plain edges lead."""
+    policies: tuple[Policy, ...] = ()
+    version: str = ""
+    """Digest of its code and contracts."""
+    schema: Schema | None = None
+    """Types of the state's fields, to read recorded outputs back."""
+
+
+def step_function(node: Node) -> Callable[..., Awaitable[Any]]:
+    """The function that LangGraph runs for a node."""
+
+    async def run(state: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
+        return await _run(node, state, config, runtime)
+
+    # LangGraph finds subgraphs by what a function reaches: let it see the user's, but inject by our own parameters.
+    run.__wrapped__ = node.subject  # type: ignore[attr-defined]
+    run.__signature__ = inspect.Signature([inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("state", "config", "runtime")])  # type: ignore[attr-defined]
+    run.__name__ = node.name
+    run.__annotations__ = {}
+    return run
+
+
+async def _run(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
+    gateway: Gateway = config["configurable"][KEY]
+    step = _begin(node, state, config, runtime, gateway)
+    if node.max_visits is not None and _visit(step.position) > node.max_visits:
+        what = f"{node.name} was visited {node.max_visits} times, its max_visits"
+        if "limit" not in node.routes:
+            raise LimitReached(what, step=step.position, undone="the step was not begun", remedy="route its exit: add_exits(node, limit=…)")
+        return _finish(node, step, gateway, Outcome({}, exit="limit", reason=what, decided_by="rule"))
+    kept = await _kept_output(node, step, gateway)
+    if kept is not None:
+        return _finish(node, step, gateway, kept)
+    given = Given(_narrow(node, state), config, runtime, gateway, step)
+    before = port.set(gateway)
+    try:
+        outcome = await _executed(node, given)
+    except GraphBubbleUp:
+        raise
+    except Exception as error:
+        gateway.failed(step, error)
+        raise
+    finally:
+        port.reset(before)
+    return _finish(node, step, gateway, outcome)
+
+
+async def _executed(node: Node, given: Given) -> Outcome:
+    step = given.step
+    try:
+        outcome = await node.execute(given)
+    except (Denied, LimitReached) as error:
+        _stop_if_asked(step)
+        exit = "limit" if isinstance(error, LimitReached) else "denied"
+        if exit not in node.routes:
+            raise
+        return Outcome({}, exit=exit, reason=error.what, decided_by="rule")
+    except GraphBubbleUp:
+        raise
+    except Exception:
+        _stop_if_asked(step)
+        raise
+    # What the body did with a question or a lost lease does not matter: the step ends by it.
+    _stop_if_asked(step)
+    left = given.gateway.tape.left_over(step.ns, step.attempt)
+    if left is not None:
+        raise divergence(step, left)
+    return outcome
+
+
+def _stop_if_asked(step: Step) -> None:
+    if step.asks:
+        raise GraphInterrupt(tuple(step.asks.values()))
+    if step.error is not None:
+        raise step.error
+
+
+def _begin(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[Any], gateway: Gateway) -> Step:
+    place = gateway.positions.place(config["metadata"])
+    attempt = runtime.execution_info.node_attempt if runtime.execution_info else 1
+    policies = tuple(dict.fromkeys((gateway.rules.policy, *node.policies)))
+    step = Step(place, f"{gateway.parks}.{attempt}", gateway.account_of(node.name), policies, node.tools, node.calls)
+    gateway.begin(step, attempt)
+    gateway.journal.drop(place.task)
+    shown = _fields(_narrow(node, state))
+    payloads = {f"input.{name}": gateway.journal.payload(value) for name, value in shown.items()}
+    checkpoint = runtime.execution_info.checkpoint_id if runtime.execution_info else ""
+    fields = {"ns": place.ns, "node": node.name, "superstep": place.superstep, "attempt": step.attempt, "version": node.version, "checkpoint": checkpoint}
+    step.inputs = payloads
+    gateway.journal.note(gateway.journal.draft("step.started", place.position, payloads=payloads, **fields))
+    return step
+
+
+def _narrow(node: Node, state: Any) -> Any:
+    if node.reads is None:
+        return state
+    fields = _fields(state)
+    return {name: fields[name] for name in node.reads if name in fields}
+
+
+def _fields(state: Any) -> Mapping[str, Any]:
+    if isinstance(state, Mapping):
+        return state
+    if hasattr(state, "model_dump"):
+        return {name: getattr(state, name) for name in type(state).model_fields}
+    if hasattr(state, "__dataclass_fields__"):
+        return {name: getattr(state, name) for name in state.__dataclass_fields__}
+    return {"state": state}
+
+
+def _visit(position: str) -> int:
+    return int(position.rpartition("@")[2].partition("#")[0].partition("+")[0])
+
+
+def _finish(node: Node, step: Step, gateway: Gateway, outcome: Outcome) -> Any:
+    """Check what the step returned, note its end, and give LangGraph the update."""
+    update, gotos = _parts(outcome.update)
+    _check_writes(node, step, update)
+    for target in gotos:
+        name = target.node if isinstance(target, Send) else target
+        if name not in node.targets:
+            raise BadInput(
+                f"node {node.name} sent the run to {name!r}, which it does not declare",
+                step=step.position,
+                undone="the run did not go there",
+                remedy="declare targets: `-> Command[Literal[…]]`, or add_node(…, destinations=(…,))",
+            )
+    step.exit, step.reason, step.decided_by = outcome.exit, outcome.reason or str(update.get("reason") or ""), outcome.decided_by
+    journal = gateway.journal
+    payloads = {f"output.{name}": journal.payload(value) for name, value in update.items()}
+    names = [target for target in gotos if isinstance(target, str)]
+    fields = {"exit": outcome.exit, "goto": names or None, "sends": True if len(names) < len(gotos) else None}
+    journal.hold(step.place.task, journal.draft("step.finished", step.position, payloads=payloads, **fields))
+    if gotos:
+        gateway.route(step, [target.node if isinstance(target, Send) else target for target in gotos])
+    elif node.edges and not node.routes:
+        gateway.route(step, list(node.edges))
+    return outcome.update
+
+
+def _parts(update: Any) -> tuple[dict[str, Any], list[Any]]:
+    """The state update and the targets of what a node returned: None, a mapping, a model, a `Command`, or a list of those."""
+    if update is None:
+        return {}, []
+    if isinstance(update, Command):
+        goto = update.goto if isinstance(update.goto, list | tuple) else [update.goto]
+        given = update.update
+        fields = {} if given is None else dict(given) if isinstance(given, list | tuple) else dict(_fields(given))
+        return fields, list(goto)
+    if isinstance(update, list | tuple):
+        parts = [_parts(item) for item in update]
+        return {name: value for fields, _ in parts for name, value in fields.items()}, [target for _, gotos in parts for target in gotos]
+    return dict(_fields(update)), []
+
+
+def _check_writes(node: Node, step: Step, update: Mapping[str, Any]) -> None:
+    foreign = [name for name in update if node.writes is not None and name not in node.writes and name != "reason"]
+    if foreign:
+        raise BadInput(f"node {node.name} returned {', '.join(foreign)}, which it does not declare in writes=", step=step.position, undone="the update was not taken")
+
+
+async def _kept_output(node: Node, step: Step, gateway: Gateway) -> Outcome | None:
+    """In a rerun: the recorded output of a step at this position that had the same input and the same code; None where it must run."""
+    if not gateway.journal.branch or gateway.reruns(step) or node.schema is None:
+        return None
+    finished, started = gateway.tape.outputs.get(step.position), gateway.tape.inputs.get(step.position)
+    if finished is None or started is None or finished.branch == gateway.journal.branch or "sends" in finished.fields:
+        return None
+    if started.fields.get("version") != node.version or dict(started.payloads) != step.inputs:
+        return None
+    update: dict[str, Any] = {}
+    for name, digest in finished.payloads.items():
+        field_name = name.removeprefix("output.")
+        try:
+            update[field_name] = node.schema.revive(field_name, await gateway.payload(digest))
+        except (PointsmanError, ValueError):
+            return None
+    goto = finished.fields.get("goto")
+    return Outcome(Command(update=update, goto=goto) if goto else update, exit=finished.fields["exit"])

@@ -1,0 +1,276 @@
+"""The one place where a segment of a run opens and closes, for every caller: `Runs`, Studio, a server, a notebook.
+
+Opening: the run is accepted (or found), its lease claimed, its record read, its version compared. Closing, whatever happened: calls
+under way are drained, what is held is committed, the run's state is put on record, the lease let go. A killed process closes
+nothing; whoever claims the run next goes on from the record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import merge_configs
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.errors import GraphDrained
+from langgraph.runtime import RunControl
+from langgraph.types import Command
+
+from pointsman import canonical
+from pointsman.errors import Conflict, LeaseLost, NotFound, OutcomeUnknown, PointsmanError, ToolFailed, VersionMismatch
+from pointsman.event import Event
+from pointsman.gateway import KEY, Gateway, Rules
+from pointsman.home import open_owner
+from pointsman.journal import Head, Journal, append_from_outside, events_from, draft_event, payloads_of
+from pointsman.lease import Lease, Owner, claim
+from pointsman.schema import Schema
+from pointsman.store.saver import RunSaver
+
+OWNER = "__pointsman_owner"
+"""Where `Runs` names the owner that advances the run, in LangGraph's configurable."""
+
+RUN = "__pointsman_run"
+"""Where `Runs` names the run to advance."""
+
+FINISHED = ("done", "failed", "cancelled")
+"""The states a run does not leave."""
+
+owner_here: ContextVar[Owner | None] = ContextVar("pointsman_owner", default=None)
+"""The owner of the `Runs` that is open in this context, for graphs that are called directly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a compiled workflow brings to a segment."""
+
+    name: str
+    rules: Rules
+    supersteps: int
+    """The most supersteps that one run of the graph can take."""
+    schema: Schema
+    output: tuple[str, ...]
+    """The fields of the graph's output."""
+    first: tuple[str, ...]
+    """The nodes a run can begin with."""
+    descendants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Nodes that can come after each node."""
+
+
+class Segment:
+    """One stretch of a run under one lease."""
+
+    def __init__(self, plan: Plan, run: Mapping[str, Any], owner: Owner, lease: Lease, gateway: Gateway, accepted: Event) -> None:
+        self.plan = plan
+        self.run_id: str = run["run_id"]
+        self.thread_id: str = run["thread_id"]
+        self.gateway = gateway
+        self.control = RunControl()
+        self._accepted = accepted
+        self._lease = lease
+        self._journal = gateway.journal
+        serde = JsonPlusSerializer(allowed_msgpack_modules=plan.schema.classes())
+        self._saver = RunSaver(owner.store, self._journal.save, serde)
+        self._journal.listen = self._heard
+        self._journal.keep_trying = lease.holds
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, plan: Plan, input: Any, config: RunnableConfig) -> AsyncIterator[tuple[Segment, Any, RunnableConfig]]:
+        """A segment of the run that `config` addresses, with the input and the config to stream it with.
+
+        A new input on a thread without an unfinished run is accepted as a new run. Raises `Conflict` for what is refused from
+        outside (goto, update, new input on an unfinished run), `LeaseHeld`, `VersionMismatch`.
+        """
+        place = config.get("configurable", {})
+        owner = place.get(OWNER) or owner_here.get()
+        async with contextlib.AsyncExitStack() as stack:
+            if owner is None:
+                owner = await stack.enter_async_context(open_owner())
+            run = await _addressed(owner, plan, input, place)
+            segment, fresh = await cls._claimed(plan, run, owner)
+            try:
+                yield segment, await segment._input() if fresh else None, segment._config(config)
+            except GraphDrained:
+                await segment._close(None)
+            except BaseException as error:
+                await segment._close(error)
+                raise
+            else:
+                await segment._close(None)
+
+    @classmethod
+    async def _claimed(cls, plan: Plan, run: Mapping[str, Any], owner: Owner) -> tuple[Segment, bool]:
+        run_id, store = run["run_id"], owner.store
+        async with store.transaction() as tx:
+            lease, head = await claim(owner, run_id, tx)
+            row = await tx.one("read_run", run_id)
+            assert row is not None
+            if row["state"] in FINISHED:
+                raise Conflict(f"run {run_id} is {row['state']}", undone="it was not advanced", remedy="start a new run")
+            if row["version"] not in (None, plan.rules.version):
+                raise VersionMismatch(
+                    f"run {run_id} began under version {row['version'][:12]} of graph {plan.name!r}; this is {plan.rules.version[:12]}",
+                    undone="it was not advanced",
+                    remedy=f"run the version it began with, or take the new one over with `pointsman rerun {run_id[:8]} --node NODE`",
+                )
+            records = await tx.fetch("read_events", run_id, 0)
+            events = events_from(run_id, records)
+            branch = sum(1 for event in events if event.kind == "run.repaired")
+            opened = draft_event("run.opened", owner.clock, owner=owner.name.split("|")[1], epoch=lease.epoch, version=plan.rules.version)
+            head = await append_from_outside(tx, run_id, head, branch, opened)
+            salt = (await tx.fetch("read_salt", run_id))[0]["salt"]
+            await tx.fetch("open_run", plan.rules.version, run_id)
+        journal = Journal(store, run_id, epoch=lease.epoch, head=head, salt=salt, branch=branch, clock=owner.clock)
+
+        async def read(digest: str) -> Any:
+            found = await payloads_of(store, run_id, [digest])
+            if digest not in found:
+                raise NotFound(f"a payload of run {run_id} is gone (erased, or lost with its row)", remedy=f"see `pointsman show {run_id[:8]} --verify`")
+            return found[digest]
+
+        gateway = Gateway(plan.rules, journal, lease, owner.clock, events, read)
+        # The first checkpoint carries the first route: until it is on record the graph has not taken its input in.
+        fresh = not any(event.kind == "route.taken" for event in events)
+        return cls(plan, run, owner, lease, gateway, events[0]), fresh
+
+    async def _input(self) -> dict[str, Any]:
+        """The accepted input as the graph takes it, read back from the record."""
+        self._journal.note(self._journal.draft("route.taken", to=list(self.plan.first), by="code"))
+        names = {name.removeprefix("input."): digest for name, digest in self._accepted.payloads.items()}
+        return {name: self.plan.schema.revive(name, await self.gateway.payload(digest)) for name, digest in names.items()}
+
+    def _config(self, config: RunnableConfig) -> RunnableConfig:
+        own: RunnableConfig = {
+            "callbacks": [self.gateway.positions],
+            "recursion_limit": self.plan.supersteps,
+            "configurable": {
+                "thread_id": self.thread_id,
+                KEY: self.gateway,
+                "__pregel_checkpointer": self._saver,
+                "__pregel_strict_resume": True,
+            },
+        }
+        return merge_configs(config, own)
+
+    def _heard(self, event: Event) -> None:
+        self.gateway.heard(event)
+        if self.gateway.stop is not None:
+            self.control.request_drain(str(self.gateway.stop.what))
+
+    async def _close(self, error: BaseException | None) -> None:
+        gateway = self.gateway
+        await gateway.sending.drain()
+        if not self._lease.holds() or isinstance(error, LeaseLost):
+            return
+        try:
+            await self._saver.flush()
+            if gateway.stop is not None:
+                await self._let_go()
+            elif error is None:
+                await self._ended()
+            elif isinstance(error, Exception):
+                await self._parked(error)
+            else:  # the caller went away in the middle: nothing is decided, whoever comes next goes on
+                await self._let_go()
+        except LeaseLost:
+            # Somebody else has taken over since: their word counts.
+            if error is None:
+                raise
+
+    async def _ended(self) -> None:
+        gateway, journal = self.gateway, self._journal
+        if any(step.asks for step in gateway.steps()):
+            approvals = [approval.approval_id for approval in gateway.approvals.open()]
+            await self._state("waiting", journal.draft("run.waiting", approvals=approvals))
+        elif gateway.ending is not None:
+            reason = gateway.tape.reasons.get(gateway.ending, "")
+            draft = journal.draft("run.failed", payloads={"reason": reason} if reason else {}, quarantined=gateway.ending == "quarantined")
+            await self._state("failed", draft, quarantined=gateway.ending == "quarantined")
+        else:
+            values = {name: value for name, value in self._saver.latest.items() if name in self.plan.output}
+            payloads = {f"output.{name}": journal.payload(value) for name, value in values.items()}
+            await self._state("done", journal.draft("run.sealed", payloads=payloads))
+
+    async def _parked(self, error: Exception) -> None:
+        journal = self._journal
+        step, cause = self.gateway.failures[0] if self.gateway.failures else (None, error)
+        what = cause.what if isinstance(cause, PointsmanError) else str(cause) or type(cause).__name__
+        retryable = isinstance(cause, ToolFailed | OutcomeUnknown) and cause.retryable
+        payloads = {"error": journal.payload({"type": type(cause).__name__, "what": _clean(what)})}
+        affected = list(self.plan.descendants.get(step.place.node, ())) if step else []
+        position = step.position if step else ""
+        draft = journal.draft("run.parked", position, payloads=payloads, error=type(cause).__name__, retryable=retryable, affected=affected)
+        await self._state("parked", draft, retryable=retryable)
+
+    async def _state(self, state: str, draft: Any, *, quarantined: bool = False, retryable: bool = False) -> None:
+        statements = [("set_state", (state, quarantined, retryable, self.run_id)), ("release", (self.run_id, self._lease.epoch))]
+        await self._journal.append(draft, statements=statements)
+        self._lease.lost = True
+
+    async def _let_go(self) -> None:
+        await self._journal.append(statements=[("release", (self.run_id, self._lease.epoch))])
+        self._lease.lost = True
+
+
+async def _addressed(owner: Owner, plan: Plan, input: Any, place: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The run that a call means: the one that `Runs` names, the unfinished one of the thread, or a new one."""
+    if isinstance(input, Command) and (input.goto or input.update is not None):
+        raise Conflict("goto and update are refused from outside: they would pass every check", undone="nothing was changed", remedy="use `Runs.rerun` with a patch")
+    if RUN in place:
+        run = await owner.store.one("read_run", place[RUN])
+    else:
+        run = await owner.store.one("thread_run", place["thread_id"]) if "thread_id" in place else None
+        unfinished = run is not None and run["state"] not in FINISHED
+        if input is None or isinstance(input, Command):
+            if not unfinished:
+                raise Conflict("there is no unfinished run on this thread to resume", undone="nothing was changed", remedy="start one with an input")
+        elif unfinished:
+            assert run is not None
+            raise Conflict(
+                f"run {run['run_id']} on this thread is {run['state']}, so a new input is refused: its open step would vanish",
+                undone="the input was not taken",
+                remedy=f"finish, resume or cancel it: `pointsman show {run['run_id'][:8]}`",
+            )
+        else:
+            run = await accept(owner, plan, input, thread_id=place.get("thread_id"))
+    if run is None:
+        raise NotFound("there is no such run")
+    return run
+
+
+async def accept(owner: Owner, plan: Plan, input: Any, *, key: str | None = None, thread_id: str | None = None, by: str | None = None) -> Mapping[str, Any]:
+    """Commit a run and its input, before anything is done for it; the run that holds `key` already, where one does.
+
+    Raises `BadInput` before anything is written.
+    """
+    store, graph = owner.store, plan.name
+    if key is not None and (held := await store.one("run_by_key", graph, key)) is not None:
+        return held
+    fields = plan.schema.check_input(input, owner.home)
+    run_id = str(owner.clock.uuid())
+    salt = owner.clock.uuid().bytes + owner.clock.uuid().bytes
+    bodies = {f"input.{name}": canonical.encode(value) for name, value in fields.items()}
+    digests = {name: canonical.digest_of(tree, salt=salt) for name, tree in bodies.items()}
+    draft = draft_event("run.accepted", owner.clock, payloads=digests, graph=graph, by=by)
+    async with store.transaction() as tx:
+        if not await tx.fetch("accept_run", run_id, thread_id or run_id, graph, key):
+            held = await tx.one("run_by_key", graph, key)
+            assert held is not None
+            return held
+        await tx.fetch("insert_salt", run_id, salt)
+        for name, tree in bodies.items():
+            await tx.fetch("insert_payload", run_id, digests[name], canonical.dumps(tree))
+        await tx.fetch("first_head", run_id, 0, "0" * 64)
+        await append_from_outside(tx, run_id, Head(), 0, draft)
+        run = await tx.one("read_run", run_id)
+    assert run is not None
+    return run
+
+
+def _clean(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()

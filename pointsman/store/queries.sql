@@ -1,0 +1,129 @@
+-- Every statement of the store, by name.
+
+-- name: extend
+-- One owner's events and payloads, alone.
+SELECT pointsman.extend(%s, %s, %s, %s, %s::bigint[], %s::text[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[])
+
+-- name: extend_with_checkpoint
+-- The same together with LangGraph's writes, blobs and checkpoint: all or nothing, in one round trip.
+WITH fence AS MATERIALIZED (
+    SELECT pointsman.extend(%s, %s, %s, %s, %s::bigint[], %s::text[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[]) AS ok
+), writes AS (
+    INSERT INTO checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob)
+    SELECT w.* FROM fence, unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::int[], %s::text[], %s::text[], %s::bytea[]) AS w
+    WHERE fence.ok
+    ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) DO UPDATE SET channel = EXCLUDED.channel, type = EXCLUDED.type, blob = EXCLUDED.blob
+    WHERE EXCLUDED.idx < 0
+), blobs AS (
+    INSERT INTO checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
+    SELECT b.* FROM fence, unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[]) AS b
+    WHERE fence.ok
+    ON CONFLICT (thread_id, checkpoint_ns, channel, version) DO NOTHING
+)
+INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata)
+SELECT c.thread_id, c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id, c.checkpoint::jsonb, c.metadata::jsonb
+FROM fence, unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[]) AS c (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata)
+WHERE fence.ok
+ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id) DO UPDATE SET checkpoint = EXCLUDED.checkpoint, metadata = EXCLUDED.metadata
+
+-- name: accept_run
+-- Nothing where the key is taken: the run that holds it is the answer.
+INSERT INTO pointsman.run (run_id, thread_id, graph, key, state) VALUES (%s, %s, %s, %s, 'accepted')
+ON CONFLICT (graph, key) DO NOTHING RETURNING run_id
+
+-- name: run_by_key
+SELECT * FROM pointsman.run WHERE graph = %s AND key = %s
+
+-- name: first_head
+INSERT INTO pointsman.head (run_id, seq, hash) VALUES (%s, %s, %s)
+
+-- name: insert_salt
+INSERT INTO pointsman.salt (run_id, salt) VALUES (%s, %s)
+
+-- name: insert_event
+INSERT INTO pointsman.journal (run_id, seq, time, branch, position, kind, fields, payloads, prev, hash) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+
+-- name: insert_payload
+INSERT INTO pointsman.payload (run_id, digest, body) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING
+
+-- name: lock_head
+SELECT seq, hash, epoch, owner, expires_at, expires_at > now() AS live FROM pointsman.head WHERE run_id = %s FOR UPDATE
+
+-- name: read_head
+SELECT seq, hash, epoch, owner, expires_at, expires_at > now() AS live FROM pointsman.head WHERE run_id = %s
+
+-- name: move_head
+UPDATE pointsman.head SET seq = %s, hash = %s WHERE run_id = %s
+
+-- name: claim
+-- The next epoch for a new owner; the caller has locked the row and found it free.
+UPDATE pointsman.head SET epoch = epoch + 1, owner = %s, expires_at = now() + make_interval(secs => %s) WHERE run_id = %s RETURNING epoch, seq, hash
+
+-- name: renew
+UPDATE pointsman.head SET expires_at = now() + make_interval(secs => %s) WHERE owner = %s RETURNING run_id, epoch
+
+-- name: release
+UPDATE pointsman.head SET owner = NULL, expires_at = NULL WHERE run_id = %s AND epoch = %s
+
+-- name: set_state
+UPDATE pointsman.run SET state = %s, quarantined = %s, retryable = %s, changed_at = now() WHERE run_id = %s
+
+-- name: open_run
+UPDATE pointsman.run SET version = %s, state = 'running', retryable = false, changed_at = now() WHERE run_id = %s
+
+-- name: read_run
+SELECT * FROM pointsman.run WHERE run_id = %s
+
+-- name: find_runs
+-- A run by the beginning of its id.
+SELECT * FROM pointsman.run WHERE run_id LIKE %s || '%%' ORDER BY accepted_at LIMIT 2
+
+-- name: thread_run
+-- The newest run on a thread.
+SELECT * FROM pointsman.run WHERE thread_id = %s ORDER BY accepted_at DESC LIMIT 1
+
+-- name: list_runs
+SELECT * FROM pointsman.run
+WHERE (%s::text IS NULL OR graph = %s) AND (%s::text[] IS NULL OR state = ANY (%s::text[]))
+ORDER BY accepted_at DESC, run_id LIMIT %s
+
+-- name: unowned_runs
+-- Runs that began and that nobody holds: what a killed owner left.
+SELECT r.* FROM pointsman.run r JOIN pointsman.head h USING (run_id)
+WHERE r.state = 'running' AND (%s::text IS NULL OR r.graph = %s) ORDER BY r.accepted_at
+
+-- name: read_events
+SELECT seq, time, branch, position, kind, fields, payloads, prev, hash FROM pointsman.journal WHERE run_id = %s AND seq > %s ORDER BY seq
+
+-- name: read_salt
+SELECT salt FROM pointsman.salt WHERE run_id = %s
+
+-- name: read_payloads
+SELECT digest, body FROM pointsman.payload WHERE run_id = %s AND digest = ANY (%s::text[])
+
+-- name: read_all_payloads
+SELECT digest, body FROM pointsman.payload WHERE run_id = %s
+
+-- name: open_approval
+INSERT INTO pointsman.approval (approval_id, run_id, position, digest, card_digest, tool, node, role, state, expires_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'open', %s) ON CONFLICT DO NOTHING
+
+-- name: read_approval
+SELECT * FROM pointsman.approval WHERE approval_id = %s
+
+-- name: approvals_of
+SELECT * FROM pointsman.approval WHERE run_id = %s ORDER BY opened_at
+
+-- name: inbox
+SELECT a.*, r.graph FROM pointsman.approval a JOIN pointsman.run r USING (run_id)
+WHERE a.state = 'open' AND r.state = 'waiting' AND (%s::text IS NULL OR a.role IS NULL OR a.role = %s) ORDER BY a.opened_at
+
+-- name: set_approval
+UPDATE pointsman.approval SET state = %s, decided_by = coalesce(%s, decided_by) WHERE approval_id = %s
+
+-- name: clock
+SELECT now() AS now
+
+-- name: consume_approval
+-- Fails the transaction unless the approval still stands for exactly this call.
+SELECT pointsman.consume(%s, %s)

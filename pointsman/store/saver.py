@@ -1,0 +1,118 @@
+"""The checkpoint saver of one run: LangGraph's own tables and formats, committed together with the run's events, under its lease.
+
+A task's writes are held until the checkpoint that takes them in is committed, so a step costs one commit. A special write
+(interrupt, error, resume, scheduled) commits all that is held and ends the holding for its checkpoint: else a finished
+sibling of a step that asks or fails would be executed twice.
+
+The only file that reaches into protected members of langgraph-checkpoint-postgres (pinned in `pyproject.toml`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import WRITES_IDX_MAP, ChannelVersions, Checkpoint, CheckpointMetadata, get_serializable_checkpoint_metadata
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from langgraph.checkpoint.serde.base import SerializerProtocol
+from langgraph.checkpoint.serde.types import _DeltaSnapshot
+
+from pointsman.store import Store
+
+Save = Callable[[Sequence[Any], list[str]], Awaitable[None]]
+"""Commits checkpoint rows with the events held for some tasks: `Journal.save`."""
+
+_WRITE_COLUMNS, _BLOB_COLUMNS, _CHECKPOINT_COLUMNS = 9, 6, 6
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What is held for one checkpoint."""
+
+    rows: dict[tuple[str, int], tuple[Any, ...]] = field(default_factory=dict)
+    tasks: list[str] = field(default_factory=list)
+    open: bool = False
+    """True once holding has ended: later writes go straight through."""
+
+
+class RunSaver(AsyncPostgresSaver):
+    """LangGraph's PostgreSQL saver for one run in the hands of its owner."""
+
+    def __init__(self, store: Store, save: Save, serde: SerializerProtocol | None = None) -> None:
+        super().__init__(store.pool, serde=serde)  # type: ignore[arg-type]
+        self.latest: dict[str, Any] = {}
+        """Channel values of the newest root checkpoint that was saved."""
+        self._save = save
+        self._pending: dict[tuple[str, str], _Pending] = {}
+
+    async def aput(self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions) -> RunnableConfig:
+        """Commit a checkpoint, the writes it takes in, and the events of their steps. Raises `LeaseLost`."""
+        place = config["configurable"]
+        thread, ns, parent = place["thread_id"], place["checkpoint_ns"], place.get("checkpoint_id")
+        if not ns:
+            self.latest = checkpoint["channel_values"]
+        pending = self._pending.pop((ns, parent or ""), _Pending())
+        inline, blobs = {}, {}
+        for name, value in checkpoint["channel_values"].items():
+            if isinstance(value, _DeltaSnapshot):
+                inline[name], blobs[name] = True, value
+            elif _inlines(value):
+                inline[name] = value
+            else:
+                blobs[name] = value
+        versions = {name: version for name, version in new_versions.items() if name in blobs}
+        blob_rows = self._dump_blobs(thread, ns, blobs, versions) if versions else []
+        shown = {**checkpoint, "channel_values": inline}
+        row = (thread, ns, checkpoint["id"], parent, _jsonb(shown), _jsonb(get_serializable_checkpoint_metadata(config, metadata)))
+        await self._commit(list(pending.rows.values()), blob_rows, [row], pending.tasks)
+        return {"configurable": {"thread_id": thread, "checkpoint_ns": ns, "checkpoint_id": checkpoint["id"]}}
+
+    async def aput_writes(self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = "") -> None:
+        """Hold a task's writes for the checkpoint to come, or commit them at once where holding has ended. Raises `LeaseLost`."""
+        place = config["configurable"]
+        key = (place["checkpoint_ns"], place["checkpoint_id"])
+        pending = self._pending.setdefault(key, _Pending())
+        special = any(channel in WRITES_IDX_MAP for channel, _ in writes)
+        for row in self._dump_writes(place["thread_id"], *key, task_id, task_path, writes):
+            slot = (task_id, row[5])
+            if row[5] < 0 or slot not in pending.rows:
+                pending.rows[slot] = tuple(row)
+        if not special:
+            pending.tasks.append(task_id)
+        if special or pending.open:
+            pending.open = True
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Commit everything that is held."""
+        rows = [row for pending in self._pending.values() for row in pending.rows.values()]
+        tasks = [task for pending in self._pending.values() for task in pending.tasks]
+        for pending in self._pending.values():
+            pending.rows, pending.tasks = {}, []
+        if rows:
+            await self._commit(rows, [], [], tasks)
+
+    async def _commit(self, writes: Sequence[Any], blobs: Sequence[Any], checkpoints: Sequence[Any], tasks: list[str]) -> None:
+        params = (*_columns(writes, _WRITE_COLUMNS), *_columns(blobs, _BLOB_COLUMNS), *_columns(checkpoints, _CHECKPOINT_COLUMNS))
+        await self._save(params, tasks)
+
+
+def _inlines(value: Any) -> bool:
+    """LangGraph's rule, except for what jsonb cannot hold: text with NUL and numbers that are none go to the blobs and stay whole."""
+    if isinstance(value, str):
+        return "\0" not in value
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, bool | int)
+
+
+def _jsonb(tree: Any) -> str:
+    return json.dumps(tree, ensure_ascii=False)
+
+
+def _columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]

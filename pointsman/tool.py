@@ -1,0 +1,184 @@
+"""What can be called: a LangChain tool with a contract that says what it does to the world.
+
+A tool's body can only be reached through the gateway: the tool object holds a door, the door asks the port of the step that is
+being executed, and the gateway fills the port. Called outside a step, a tool refuses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, get_args, get_type_hints
+
+from langchain_core.tools import StructuredTool
+from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
+
+from pointsman import canonical
+from pointsman.errors import BadInput, NotAllowed
+
+Effect = Literal["read", "draft", "write", "send", "delete", "overwrite", "submit", "export", "execute"]
+"""What a call does to the world; every class but `read` is an effect."""
+
+RESULT_BYTES = 1_000_000
+"""How large a result may be in canonical form where the contract does not say."""
+
+
+class Port(Protocol):
+    """What a door needs of the gateway."""
+
+    loop: asyncio.AbstractEventLoop
+
+    async def call_tool(self, contract: Contract, arguments: Mapping[str, Any]) -> Any:
+        """Make one call of a tool."""
+        ...
+
+
+port: ContextVar[Port | None] = ContextVar("pointsman_port", default=None)
+"""The gateway of the step that is being executed."""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a tool promises, as far as a runtime has to know it."""
+
+    name: str
+    effect: Effect
+    description: str
+    arguments: type[BaseModel]
+    """The public arguments: what callers give, policies see and digests cover."""
+    returns: TypeAdapter[Any]
+    sinks: tuple[str, ...]
+    """Arguments that decide who, where, which or how much."""
+    key: str | None
+    """The parameter by which the outside system is given the idempotency key; None where it keeps none."""
+    reconcile: Callable[..., Awaitable[Any]] | None
+    """Asked with the same arguments after a crash: the result if the effect happened, else None."""
+    compensate: Callable[..., Any] | None
+    timeout: float
+    """Seconds after which a call is given up."""
+    result_bytes: int
+    function: Callable[..., Any]
+
+    @property
+    def is_effect(self) -> bool:
+        """Whether a call changes the world."""
+        return self.effect != "read"
+
+    def validate(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The typed values of `arguments`. Raises `pydantic.ValidationError`, also for unknown names."""
+        checked = self.arguments.model_validate(dict(arguments))
+        return {name: getattr(checked, name) for name in self.arguments.model_fields}
+
+    def data(self) -> dict[str, Any]:
+        """The contract as plain data, for the graph's fingerprint."""
+        shown = {"name": self.name, "effect": self.effect, "description": self.description, "sinks": list(self.sinks), "timeout": str(self.timeout)}
+        schema = self.arguments.model_json_schema()
+        return {**shown, "keyed": self.key is not None, "reconciles": self.reconcile is not None, "arguments": canonical.digest(schema)}
+
+    async def perform(self, arguments: Mapping[str, Any], key: str) -> Any:
+        """Run the body. Only the gateway calls this."""
+        given = {**arguments, **({self.key: key} if self.key else {})}
+        if inspect.iscoroutinefunction(self.function):
+            return await self.function(**given)
+        return await asyncio.to_thread(self.function, **given)
+
+
+class Tool(StructuredTool):
+    """A LangChain tool whose body is behind the gateway."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    contract: Contract
+
+    async def call(self, **arguments: Any) -> Any:
+        """Make one call through the gateway of the present step. Raises `NotAllowed` outside a step."""
+        gate = port.get()
+        if gate is None:
+            raise NotAllowed(f"tool {self.name!r} was called outside a step", undone="the call was not made", remedy="call it from a node of a running workflow")
+        return await gate.call_tool(self.contract, arguments)
+
+    def call_from_thread(self, **arguments: Any) -> Any:
+        """The same from a worker thread. Raises `NotAllowed` on the event loop's own thread, where it would wait for itself."""
+        gate = port.get()
+        if gate is not None and running_loop() is not None:
+            raise NotAllowed(
+                f"tool {self.name!r} was called synchronously on the event loop's thread",
+                undone="the call was not made",
+                remedy="await it (`ainvoke`, `await ctx.call(…)`), or make the node a plain `def`",
+            )
+        if gate is None:
+            return asyncio.run(self.call(**arguments))
+        return asyncio.run_coroutine_threadsafe(gate.call_tool(self.contract, arguments), gate.loop).result()
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop of this thread, if one is running in it."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def tool(
+    function: Callable[..., Any] | None = None,
+    *,
+    effect: Effect = "execute",
+    sinks: tuple[str, ...] = (),
+    key: str | None = None,
+    reconcile: Callable[..., Awaitable[Any]] | None = None,
+    compensate: Callable[..., Any] | None = None,
+    timeout: float = 30.0,
+    result_bytes: int = RESULT_BYTES,
+) -> Any:
+    """Make a typed function a tool with a contract; the docstring is its description.
+
+    `effect` is the class of what it does to the world (undeclared = `execute`); `sinks` the arguments that decide who, where or
+    how much; `key` the name of the parameter that receives the idempotency key (hidden from callers); `reconcile` an async
+    function of the same arguments that says after a crash what the effect's result was, or None if it did not happen;
+    `timeout` in seconds; `result_bytes` the size cap of a result. Raises `BadInput` for a contract that cannot hold.
+    """
+
+    def make(body: Callable[..., Any]) -> Tool:
+        contract = _contract(body, effect, sinks, key, reconcile, compensate, timeout, result_bytes)
+        made: Tool = Tool(name=contract.name, description=contract.description, args_schema=contract.arguments, contract=contract)
+        made.coroutine, made.func = made.call, made.call_from_thread
+        return made
+
+    return make if function is None else make(function)
+
+
+def _contract(
+    body: Callable[..., Any],
+    effect: Effect,
+    sinks: tuple[str, ...],
+    key: str | None,
+    reconcile: Callable[..., Awaitable[Any]] | None,
+    compensate: Callable[..., Any] | None,
+    timeout: float,
+    result_bytes: int,
+) -> Contract:
+    name = body.__name__
+    if effect not in get_args(Effect):
+        raise BadInput(f"tool {name!r} declares the effect {effect!r}", remedy=f"use one of {', '.join(get_args(Effect))}")
+    if not timeout > 0:
+        raise BadInput(f"tool {name!r} declares a timeout of {timeout} seconds", remedy="give it more than 0")
+    parameters = inspect.signature(body).parameters
+    unknown = [given for given in (*sinks, *([key] if key else [])) if given not in parameters]
+    if unknown:
+        raise BadInput(f"tool {name!r} has no parameter {', '.join(unknown)}", remedy="name parameters of the function in sinks= and key=")
+    description = inspect.getdoc(body)
+    if not description:
+        raise BadInput(f"tool {name!r} has no docstring", remedy="say in one what it does: people and models read it")
+    hints = get_type_hints(body, include_extras=True)
+    fields: dict[str, Any] = {}
+    for parameter in parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or parameter.name not in hints:
+            raise BadInput(f"parameter {parameter.name!r} of tool {name!r} has no type", remedy="annotate it; *args and **kwargs are not accepted")
+        if parameter.name != key:
+            fields[parameter.name] = (hints[parameter.name], ... if parameter.default is parameter.empty else parameter.default)
+    arguments = create_model(name, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True), __doc__=description, **fields)
+    returns: TypeAdapter[Any] = TypeAdapter(hints.get("return", Any))
+    return Contract(name, effect, description, arguments, returns, tuple(sinks), key, reconcile, compensate, float(timeout), result_bytes, body)

@@ -1,0 +1,1 @@
+"""Documents to try the workflows on, and the scripts that write them."""
