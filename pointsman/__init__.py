@@ -8,6 +8,7 @@ from pointsman.node.code import code
 from pointsman.node.context import Context
 from pointsman.node.effect import effect
 from pointsman.policy import Policy, allow, arg, ask, deny
+from pointsman.runs import Runs
 from pointsman.tool import tool
 from pointsman.workflow import FAILED, QUARANTINED, Workflow
 
@@ -16,6 +17,8 @@ __all__ = [
     "FAILED", "QUARANTINED", "Command", "Context", "InputFile", "Limits", "Send", "Workflow",
     # What may stand in it
     "code", "effect", "tool",
+    # What is done with it
+    "Runs",
     # What may be done
     "Policy", "allow", "arg", "ask", "deny",
 ]  # fmt: skip

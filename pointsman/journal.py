@@ -55,6 +55,8 @@ class Journal:
         self.head = head
         self.listen: Callable[[Event], None] | None = None
         """Called with every event that someone else put into the chain, before our next one follows it."""
+        self.attached: list[Statement] = []
+        """Statements that commit with the next checkpoint."""
         self.keep_trying: Callable[[], bool] = lambda: False
         """Whether a commit should still wait for a server that is gone."""
         self._store = store
@@ -100,14 +102,15 @@ class Journal:
         """Forget what is held for a task: it did not end after all."""
         self._held.pop(task, None)
 
-    async def append(self, *drafts: Draft, statements: Sequence[Statement] = ()) -> None:
-        """Put events into the chain, with what was noted before them; durable on return. `statements` commit with them.
+    async def append(self, *drafts: Draft, statements: Sequence[Statement] = (), still: Callable[[], bool] | None = None) -> None:
+        """Put events into the chain, with what was noted before them; durable on return.
 
-        Raises `LeaseLost` when another owner has taken the run over, `Conflict` where a statement finds that it no longer applies:
-        then nothing was written.
+        `statements` commit with them; `still` is asked before each attempt, since something may have come from outside in between.
+        Raises `LeaseLost` when another owner has taken the run over, `Conflict` where `still` says no or a statement finds that it no
+        longer applies: then nothing was written.
         """
-        if statements:
-            await self._whole(self._commit(own=drafts, statements=statements))
+        if statements or still is not None:
+            await self._whole(self._commit(own=drafts, statements=statements, still=still))
         else:
             self._queue.extend(drafts)
             await self._whole(self._commit())
@@ -116,23 +119,26 @@ class Journal:
         """Commit LangGraph's rows (the parameters of `extend_with_checkpoint` after the events') with all that is noted and all that is held for `tasks`."""
         for task in tasks:
             self._queue.extend(self._held.pop(task, ()))
-        await self._whole(self._commit(checkpoint=checkpoint))
+        statements, self.attached = self.attached, []
+        await self._whole(self._commit(checkpoint=checkpoint, statements=statements))
 
     @staticmethod
     async def _whole(commit: Coroutine[Any, Any, None]) -> None:
         """A commit goes through even if whoever waits for it is cancelled: others may ride in it."""
         await asyncio.shield(asyncio.ensure_future(commit))
 
-    async def _commit(self, *, own: Sequence[Draft] = (), checkpoint: Sequence[Any] | None = None, statements: Sequence[Statement] = ()) -> None:
+    async def _commit(
+        self, *, own: Sequence[Draft] = (), checkpoint: Sequence[Any] | None = None, statements: Sequence[Statement] = (), still: Callable[[], bool] | None = None
+    ) -> None:
         async with self._lock:
             if self._broken is not None:
                 raise self._broken
-            if not self._queue and checkpoint is None and not statements:
+            if not self._queue and not own and checkpoint is None and not statements:
                 return  # whoever held the lock before took ours along
             drafts, self._queue = self._queue, []
             bodies, self._bodies = self._bodies, {}
             try:
-                await self._write([*drafts, *own], bodies, checkpoint, statements)
+                await self._write([*drafts, *own], bodies, checkpoint, statements, still)
             except Conflict:
                 self._queue, self._bodies = [*drafts, *self._queue], bodies | self._bodies
                 raise
@@ -142,26 +148,29 @@ class Journal:
                 raise
             self._stored.update(bodies)
 
-    async def _write(self, drafts: list[Draft], bodies: dict[str, bytes], checkpoint: Sequence[Any] | None, statements: Sequence[Statement]) -> None:
+    async def _write(
+        self, drafts: list[Draft], bodies: dict[str, bytes], checkpoint: Sequence[Any] | None, statements: Sequence[Statement], still: Callable[[], bool] | None
+    ) -> None:
+        name = "extend" if checkpoint is None else "extend_with_checkpoint"
         while True:
+            if still is not None and not still():
+                raise Conflict(f"run {self.run_id} was stopped from outside")
             rows = self._link(drafts)
-            end = Head(rows[-1].seq, rows[-1].hash) if rows else self.head
-            params = (self.run_id, self._epoch, self.head.seq, self.head.hash, *_columns(rows, 9), list(bodies), list(bodies.values()))
+            params = (self.run_id, self._epoch, self.head.seq, self.head.hash, *_columns(rows, 9), list(bodies), list(bodies.values()), *(checkpoint or ()))
             try:
                 if statements:
                     async with self._store.transaction() as tx:
-                        await tx.fetch("extend", *params)
-                        for name, values in statements:
-                            await tx.fetch(name, *values)
-                elif checkpoint is not None:
-                    await self._store.fetch("extend_with_checkpoint", *params, *checkpoint)
+                        await tx.fetch(name, *params)
+                        for statement, values in statements:
+                            await tx.fetch(statement, *values)
                 else:
-                    await self._store.fetch("extend", *params)
+                    await self._store.fetch(name, *params)
             except (psycopg.Error, PoolTimeout) as error:
                 if await self._settled(error, rows):
                     return
                 continue
-            self.head = end
+            if rows:
+                self.head = Head(rows[-1].seq, rows[-1].hash)
             return
 
     def _link(self, drafts: list[Draft]) -> list[Row]:

@@ -209,7 +209,10 @@ class Segment:
 
     async def _state(self, state: str, draft: Any, *, quarantined: bool = False, retryable: bool = False) -> None:
         statements = [("set_state", (state, quarantined, retryable, self.run_id)), ("release", (self.run_id, self._lease.epoch))]
-        await self._journal.append(draft, statements=statements)
+        try:
+            await self._journal.append(draft, statements=statements, still=lambda: self.gateway.stop is None)
+        except Conflict:  # cancelled while it was ending: that word counts
+            await self._let_go()
         self._lease.lost = True
 
     async def _let_go(self) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 from pydantic import BaseModel, ConfigDict
 
 from pointsman import InputFile, tool
-from pointsman.errors import Refused
+from pointsman.errors import NotFound, Refused
 from pointsman.home import data_folder
 from tools.ledger import Receipt
 
@@ -39,7 +39,7 @@ async def find_archived(path: InputFile, receipt: Receipt) -> Archived | None:
 async def file_document(path: InputFile, receipt: Receipt) -> Archived:
     """Files a document with the receipt of its posting, by content. Filing it again changes nothing.
 
-    Raises `Refused` if the bytes are no longer those that were accepted.
+    Raises `Refused` if the bytes that were accepted are gone.
     """
     return await asyncio.to_thread(put_document, path, receipt)
 
@@ -71,9 +71,10 @@ def put_document(path: InputFile, receipt: Receipt) -> Archived:
     """What `file_document` does, without the gateway."""
     if found := _find(path, receipt):
         return found
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != path.sha256:
-        raise Refused(f"{path.name} no longer has the content that was accepted ({path.sha256})", undone="nothing was filed")
+    try:
+        content = path.read_bytes()
+    except NotFound as error:
+        raise Refused(str(error), undone="nothing was filed") from error
     place = _place(path, receipt)
     # The record comes last: where it lies, the document lies too.
     _put(data_folder() / place.document, content)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -25,14 +25,14 @@ from pointsman import approval as approvals_
 from pointsman import canonical
 from pointsman.approval import Approval, Approvals
 from pointsman.clock import Clock
-from pointsman.errors import Denied, Divergence, Expired, LimitReached, OutcomeUnknown, PointsmanError, Rejected
+from pointsman.errors import Conflict, Denied, Divergence, Expired, LeaseLost, LimitReached, OutcomeUnknown, PointsmanError, Rejected
 from pointsman.event import Draft, Event
 from pointsman.gateway.position import Positions
 from pointsman.gateway.request import Request, tool_request
 from pointsman.gateway.sending import Sending, recorded_error
 from pointsman.gateway.step import Step, follow
 from pointsman.gateway.tape import Recorded, Tape
-from pointsman.journal import Journal
+from pointsman.journal import Journal, Statement
 from pointsman.lease import Lease
 from pointsman.limit import Account, Limits, Spend
 from pointsman.policy import Decision, Facts, Policy, Verdict
@@ -315,13 +315,18 @@ class Gateway:
         await self.append(draft, statements=[approvals_.opened(self.journal.run_id, approval)])
         return self.approvals.get(approval_id) or approval
 
-    async def append(self, draft: Draft, statements: list[Any] | None = None) -> None:
-        """Append an event of this segment, and take it into what the segment knows. Raises `LeaseLost`."""
+    async def append(self, draft: Draft, statements: Sequence[Statement] = (), *, begins: bool = False) -> None:
+        """Append an event of this segment, and take it into what the segment knows; one that begins a call only while nothing has stopped the run from outside.
+
+        Raises `LeaseLost`, `Conflict`.
+        """
         try:
-            await self.journal.append(draft, statements=statements or ())
-        except PointsmanError:
+            await self.journal.append(draft, statements=statements, still=(lambda: self.stop is None) if begins else None)
+        except LeaseLost:
             self.lease.lost = True
             raise
+        except Conflict as error:
+            raise self.stop or error from None
         self._know(draft)
 
     def _note(self, draft: Draft) -> None:

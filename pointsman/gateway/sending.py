@@ -48,7 +48,7 @@ class Sending:
         fields = facts | {"timeout": str(request.timeout), "reserve": request.worst.data(), "approval": approval.approval_id if approval else None}
         draft = gate.journal.draft("call.intent", step.position, payloads={"request": digest}, **fields)
         try:
-            await gate.append(draft, statements=[approvals_.consumed(approval)] if approval else None)
+            await gate.append(draft, [approvals_.consumed(approval)] if approval else (), begins=True)
         except PointsmanError:
             step.account.release(facts["call"])
             raise
@@ -75,7 +75,7 @@ class Sending:
 
     async def _send_again(self, request: Request, step: Step, found: Recorded) -> Any:
         fields = {**{name: value for name, value in found.fields.items() if name not in ("approval", "outcome", "error")}, "again": found.again + 1}
-        await self._gateway.append(self._gateway.journal.draft("call.intent", step.position, payloads={"request": found.digest}, **fields))
+        await self._gateway.append(self._gateway.journal.draft("call.intent", step.position, payloads={"request": found.digest}, **fields), begins=True)
         return await self._perform(request, step, found.call, found.fields["key"])
 
     async def _perform(self, request: Request, step: Step, call: str, key: str) -> Any:

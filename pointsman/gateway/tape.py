@@ -112,9 +112,9 @@ class Tape:
         if call in self._by_call:
             self._by_call[call].consumed = True
 
-    def unresolved(self) -> list[Recorded]:
-        """Calls that were begun and whose outcome is not on record."""
-        return [call for call in self._by_call.values() if call.outcome is None]
+    def all(self) -> list[Recorded]:
+        """Every call on record, in the order they were begun."""
+        return list(self._by_call.values())
 
     def _overlaps(self, call: Recorded, calls: list[Recorded]) -> bool:
         end = call.ended or float("inf")

@@ -116,7 +116,7 @@ SELECT * FROM pointsman.approval WHERE run_id = %s ORDER BY opened_at
 
 -- name: inbox
 SELECT a.*, r.graph FROM pointsman.approval a JOIN pointsman.run r USING (run_id)
-WHERE a.state = 'open' AND r.state = 'waiting' AND (%s::text IS NULL OR a.role IS NULL OR a.role = %s) ORDER BY a.opened_at
+WHERE a.state = 'open' AND r.state IN ('waiting', 'parked') AND (%s::text IS NULL OR a.role IS NULL OR a.role = %s) ORDER BY a.opened_at
 
 -- name: set_approval
 UPDATE pointsman.approval SET state = %s, decided_by = coalesce(%s, decided_by) WHERE approval_id = %s
@@ -127,3 +127,6 @@ SELECT now() AS now
 -- name: consume_approval
 -- Fails the transaction unless the approval still stands for exactly this call.
 SELECT pointsman.consume(%s, %s)
+
+-- name: branch_of
+SELECT max(branch) AS branch FROM pointsman.journal WHERE run_id = %s

@@ -1,0 +1,132 @@
+"""What comes to a run from outside: decisions, cancellations, word of an effect. It advances nothing and needs no lease.
+
+Each is one transaction that locks the run's head, checks that it still applies, and appends. The owner's next append locks
+the same row and meets it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pointsman import canonical
+from pointsman.approval import Approvals
+from pointsman.errors import Conflict, NotAllowed, NotFound
+from pointsman.event import Draft, Event
+from pointsman.gateway.tape import Tape
+from pointsman.journal import Head, append_from_outside, draft_event, events_from
+from pointsman.lease import Owner
+from pointsman.segment import FINISHED
+from pointsman.store import Transaction
+
+
+@dataclass(slots=True)
+class Locked:
+    """A run whose head is locked until the transaction ends."""
+
+    tx: Transaction
+    row: Mapping[str, Any]
+    head: Head
+    branch: int
+    owner: Owner
+
+    async def events(self) -> list[Event]:
+        """Its events so far."""
+        return events_from(self.row["run_id"], await self.tx.fetch("read_events", self.row["run_id"], 0))
+
+    async def append(self, draft: Draft) -> None:
+        """Put an event behind its head."""
+        self.head = await append_from_outside(self.tx, self.row["run_id"], self.head, self.branch, draft)
+
+    async def keep(self, value: Any) -> str:
+        """Keep a payload of it; the salted digest."""
+        tree = canonical.encode(value)
+        salt = (await self.tx.fetch("read_salt", self.row["run_id"]))[0]["salt"]
+        digest = canonical.digest_of(tree, salt=salt)
+        await self.tx.fetch("insert_payload", self.row["run_id"], digest, canonical.dumps(tree))
+        return digest
+
+    async def set_state(self, state: str) -> None:
+        """Change its state."""
+        await self.tx.fetch("set_state", state, False, False, self.row["run_id"])
+
+    def unfinished(self) -> None:
+        """Raises `Conflict` where it has ended."""
+        if self.row["state"] in FINISHED:
+            raise Conflict(f"run {self.row['run_id']} is {self.row['state']}", undone="nothing was changed", remedy="`pointsman rerun` goes on from one of its nodes")
+
+
+@asynccontextmanager
+async def locked(owner: Owner, run_id: str) -> AsyncIterator[Locked]:
+    """A run with its head locked, against its owner and others outside alike. Raises `NotFound`."""
+    async with owner.store.transaction() as tx:
+        head = await tx.one("lock_head", run_id)
+        row = await tx.one("read_run", run_id)
+        if head is None or row is None:
+            raise NotFound(f"there is no run {run_id}", remedy="see `pointsman runs`")
+        branch = await tx.one("branch_of", run_id)
+        yield Locked(tx, row, Head(head["seq"], head["hash"]), int((branch or {}).get("branch") or 0), owner)
+
+
+async def resume(owner: Owner, run_id: str, *, by: str | None) -> None:
+    """Let a parked or paused run go on: a new try of what failed."""
+    async with locked(owner, run_id) as run:
+        run.unfinished()
+        if run.row["state"] in ("parked", "paused"):
+            await run.append(draft_event("run.continued", owner.clock, by=by))
+            await run.set_state("running")
+
+
+async def cancel(owner: Owner, run_id: str, *, by: str, reason: str) -> None:
+    """End a run where it stands."""
+    async with locked(owner, run_id) as run:
+        run.unfinished()
+        payloads = {"reason": await run.keep(reason)} if reason else {}
+        await run.append(draft_event("run.cancelled", owner.clock, payloads=payloads, by=by))
+        await run.set_state("cancelled")
+
+
+async def decide(owner: Owner, run_id: str, approval_id: str, card_digest: str, decision: str, *, by: str, roles: Mapping[str, frozenset[str]], known_by: str, note: str) -> None:
+    """Put a person's decision on one exact call on record: `approved` or `rejected`.
+
+    Raises `NotAllowed` where `by` does not hold the role, `Conflict` where the question is no longer open, has expired, or is
+    another than the one on the card that was shown.
+    """
+    what = f"approval {approval_id[:8]} of run {run_id[:8]}"
+    expired = False
+    async with locked(owner, run_id) as run:
+        run.unfinished()
+        approval = Approvals(await run.events()).get(approval_id)
+        if approval is None:
+            raise NotFound(f"there is no {what}", undone="nothing was decided", remedy="see `pointsman inbox`")
+        if approval.state != "open":
+            raise Conflict(f"{what} is {approval.state} already", undone="nothing was decided", remedy="see `pointsman inbox`")
+        if approval.card_digest != card_digest:
+            raise Conflict(f"{what}: the card that was shown is not the card of this question", undone="nothing was decided", remedy="look at it again: `pointsman inbox`")
+        if approval.role is not None and by not in roles.get(approval.role, frozenset()):
+            raise NotAllowed(f"{by} does not hold the role {approval.role}, which decides on {what}", undone="nothing was decided", remedy="see guards/roles.toml")
+        if approval.is_due(owner.clock.now()):
+            await run.append(draft_event("ask.expired", owner.clock, approval.position, approval=approval_id))
+            await run.tx.fetch("set_approval", "expired", None, approval_id)
+            expired = True
+        else:
+            payloads = {"card": card_digest} | ({"note": await run.keep(note)} if note else {})
+            await run.append(draft_event("ask.decided", owner.clock, approval.position, payloads=payloads, approval=approval_id, decision=decision, by=by, known_by=known_by))
+            await run.tx.fetch("set_approval", decision, by, approval_id)
+    if expired:
+        raise Conflict(f"{what} had expired at {approval.expires_at}", undone="nothing was decided", remedy="the run goes on by its exit `expired`")
+
+
+async def reconcile(owner: Owner, run_id: str, call: str, *, happened: bool, result: Any, by: str) -> None:
+    """Say whether an effect of unknown outcome happened; `result` is what it answered, where it did. Raises `NotFound`, `Conflict`."""
+    async with locked(owner, run_id) as run:
+        run.unfinished()
+        calls = [found for found in Tape(await run.events()).all() if found.call.startswith(call)]
+        if len(calls) != 1:
+            raise NotFound(f"run {run_id[:8]} has no call {call!r}", undone="nothing was changed", remedy=f"see `pointsman show {run_id[:8]}`")
+        if calls[0].outcome not in (None, "unknown") or run.row["state"] == "running":
+            raise Conflict(f"call {call} is {calls[0].outcome or 'under way'}: there is nothing to find out", undone="nothing was changed")
+        payloads = {"result": await run.keep(result)} if happened else {}
+        await run.append(draft_event("call.reconciled", owner.clock, calls[0].position, payloads=payloads, call=calls[0].call, happened=happened, by=by))

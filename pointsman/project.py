@@ -1,0 +1,81 @@
+"""A project as files: which graphs it has, and who holds which role."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import sys
+import tomllib
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pointsman.errors import BadInput, NotFound
+from pointsman.home import project_root
+from pointsman.workflow import Controlled
+
+
+class Project:
+    """The project whose root is `root` (default: the nearest folder upward with a `langgraph.json`)."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root or project_root()
+        self._loaded: dict[str, Controlled] = {}
+
+    @cached_property
+    def graphs(self) -> dict[str, str]:
+        """Name to FILE:VAR, as `langgraph.json` says."""
+        try:
+            declared = json.loads((self.root / "langgraph.json").read_text())["graphs"]
+        except FileNotFoundError:
+            return {}
+        except (ValueError, KeyError) as error:
+            raise BadInput(f"{self.root / 'langgraph.json'} cannot be read: {error}", remedy='it needs {"graphs": {NAME: "./FILE.py:VAR"}}') from error
+        return {name: entry["path"] if isinstance(entry, dict) else entry for name, entry in declared.items()}
+
+    def graph(self, name: str) -> Controlled:
+        """The compiled workflow that `name` stands for: a key of `langgraph.json`, or FILE:VAR. Raises `NotFound`, `BadInput`, and `UnsafeGraph` from its check."""
+        if name not in self._loaded:
+            place = self.graphs.get(name) or (name if ":" in name else None)
+            if place is None:
+                known = ", ".join(sorted(self.graphs)) or "none"
+                raise NotFound(f"there is no graph {name!r}", remedy=f"graphs in {self.root / 'langgraph.json'}: {known}; or give FILE:VAR")
+            graph = self._load(*place.rsplit(":", 1))
+            self._loaded[name] = self._loaded[graph.plan.name] = graph
+        return self._loaded[name]
+
+    @cached_property
+    def roles(self) -> dict[str, frozenset[str]]:
+        """Role to the names that hold it, from `guards/roles.toml`."""
+        path = self.root / "guards" / "roles.toml"
+        if not path.is_file():
+            return {}
+        try:
+            return {role: frozenset(names) for role, names in tomllib.loads(path.read_text()).get("roles", {}).items()}
+        except (tomllib.TOMLDecodeError, TypeError) as error:
+            raise BadInput(f"{path} cannot be read: {error}", remedy='it needs [roles] with lines like controller = ["dana"]') from error
+
+    def _load(self, file: str, variable: str) -> Controlled:
+        path = (self.root / file).resolve()
+        if not path.is_file():
+            raise NotFound(f"there is no file {path}", remedy="mend the path in langgraph.json")
+        # First, not last: an installed package of the same name must not shadow the project's rooms.
+        if sys.path[:1] != [str(self.root)]:
+            sys.path.insert(0, str(self.root))
+        module = _imported(path, self.root)
+        graph = getattr(module, variable, None)
+        if not isinstance(graph, Controlled):
+            raise BadInput(f"{file}:{variable} is no compiled workflow", remedy=f"end {file} with `{variable} = flow.compile()`, flow being a pointsman Workflow")
+        return graph
+
+
+def _imported(path: Path, root: Path) -> Any:
+    if path.is_relative_to(root):
+        return importlib.import_module(".".join(path.relative_to(root).with_suffix("").parts))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module

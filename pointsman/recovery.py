@@ -1,0 +1,93 @@
+"""Repair: going on from one node of a run with a patched state, repeating nothing that was done.
+
+A rerun is a fork of the checkpoint that the node began from. It is committed before any node runs, with the patch and the reason
+on record, as an update that leads to every node and `Send` that was pending there, so siblings are not lost. Steps with unchanged
+input and code give their recorded output; finished calls are given back by position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.channels import BinaryOperatorAggregate
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.types import Command, Overwrite, Send
+
+from pointsman import canonical
+from pointsman.errors import BadInput, Conflict, NotFound
+from pointsman.event import Event
+from pointsman.journal import Journal, events_from
+from pointsman.lease import Owner, claim
+from pointsman.store.saver import RunSaver
+from pointsman.workflow import RERUN, Controlled
+
+_PENDING = "__pregel_tasks"
+"""LangGraph's channel of `Send`s that wait to be executed."""
+
+
+async def fork(owner: Owner, graph: Controlled, run_id: str, *, node: str, patch: Mapping[str, Any], by: str, reason: str) -> None:
+    """Commit the fork that a rerun goes on from: `node` is a name (its last visit) or a position.
+
+    The run takes the present version of its graph. Raises `NotFound`, `BadInput`, `Conflict`, `LeaseHeld`; then nothing was written.
+    """
+    async with owner.store.transaction() as tx:
+        lease, head = await claim(owner, run_id, tx)
+        row = await tx.one("read_run", run_id)
+        assert row is not None
+        if row["state"] in ("accepted", "cancelled"):
+            raise Conflict(f"run {run_id} is {row['state']}", undone="nothing was forked", remedy="a rerun needs a run that began and was not cancelled")
+        events = events_from(run_id, await tx.fetch("read_events", run_id, 0))
+        salt = (await tx.fetch("read_salt", run_id))[0]["salt"]
+        started, positions = _origin(events, node)
+        checked = _checked(graph, patch)
+    branch = sum(1 for event in events if event.kind == "run.repaired") + 1
+    journal = Journal(owner.store, run_id, epoch=lease.epoch, head=head, salt=salt, branch=branch, clock=owner.clock)
+    saver = RunSaver(owner.store, journal.save, JsonPlusSerializer(allowed_msgpack_modules=graph.plan.schema.classes()))
+    place: RunnableConfig = {
+        "configurable": {"thread_id": row["thread_id"], "checkpoint_ns": "", "checkpoint_id": started.fields["checkpoint"], "__pregel_checkpointer": saver}
+    }
+    base = await saver.aget_tuple(place)
+    if base is None:
+        raise NotFound(f"the checkpoint that {node} began from is gone", undone="nothing was forked", remedy="rerun from an earlier node")
+    snapshot = await graph.aget_state(place)
+    sends = [send for send in base.checkpoint["channel_values"].get(_PENDING, ()) if isinstance(send, Send)]
+    pulled = list(dict.fromkeys(task.name for task in snapshot.tasks if task.path and task.path[0] != "__pregel_push"))
+    payloads = {f"patch.{name}": journal.payload(value) for name, value in checked.items()} | ({"reason": journal.payload(reason)} if reason else {})
+    superstep = started.fields["superstep"] - 1
+    journal.note(journal.draft("run.repaired", started.position, payloads=payloads, by=by, positions=positions, superstep=superstep, version=graph.plan.rules.version))
+    journal.attached = [("open_run", (graph.plan.rules.version, run_id)), ("release", (run_id, lease.epoch))]
+    update = {name: Overwrite(value) if isinstance(graph.channels[name], BinaryOperatorAggregate) else value for name, value in checked.items()}
+    await graph.aupdate_state(place, Command(update=update, goto=[*pulled, *sends]), as_node=RERUN)
+
+
+def _origin(events: list[Event], node: str) -> tuple[Event, list[str]]:
+    """Where the root-level step of a node (or position) began last, and the positions that the rerun is to execute again."""
+    started = [event for event in events if event.kind == "step.started"]
+    matching = [event for event in started if event.position == node] or [event for event in started if event.fields["node"] == node]
+    if not matching:
+        known = ", ".join(dict.fromkeys(event.fields["node"] for event in started)) or "none"
+        raise NotFound(f"no step of node {node!r} is on record", undone="nothing was forked", remedy=f"nodes that began: {known}")
+    wanted = matching[-1].position
+    root = wanted.split("/")[0].partition("+")[0]
+    levels = wanted.split("/")
+    positions = ["/".join(levels[:depth]).partition("+")[0] if depth == 1 else "/".join(levels[:depth]) for depth in range(1, len(levels) + 1)]
+    if node == matching[-1].fields["node"] and "#" in root:  # every item of that fan-out, unless one of them is named
+        visit = root.partition("#")[0]
+        positions = sorted({event.position for event in started if event.position.partition("#")[0] == visit})
+    origin = next(event for event in reversed(started) if event.position == root)
+    return origin, positions
+
+
+def _checked(graph: Controlled, patch: Mapping[str, Any]) -> dict[str, Any]:
+    schema = graph.plan.schema
+    unknown = [name for name in patch if name not in schema.types]
+    if unknown:
+        raise BadInput(f"the state has no field {', '.join(unknown)}", undone="nothing was forked", remedy=f"fields: {', '.join(schema.types)}")
+    try:
+        return {name: schema.revive(name, canonical.encode(value)) for name, value in patch.items()}
+    except ValueError as error:
+        raise BadInput(f"the patch does not fit the state: {error}", undone="nothing was forked", remedy="give values of the fields' types") from error
+
+

@@ -1,0 +1,225 @@
+"""The runs of a project: start, watch, decide, resume, repair, cancel. The command line and the console are thin faces of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pointsman import outside, recovery
+from pointsman.clock import Clock
+from pointsman.engine import SETTLED, Engine
+from pointsman.errors import NotFound
+from pointsman.event import Event
+from pointsman.home import open_owner
+from pointsman.journal import events_of, payloads_of
+from pointsman.lease import TTL, Owner
+from pointsman.project import Project
+from pointsman.segment import accept, owner_here
+from pointsman.workflow import Controlled
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run, as a handle: what it is called, and how to watch it."""
+
+    run_id: str
+    graph: str
+    _runs: Runs
+
+    async def settled(self) -> Summary:
+        """Wait until it waits, parks or ends; how it stands then."""
+        return Summary.of(await self._runs.engine.settled(self.run_id))
+
+    async def summary(self) -> Summary:
+        """How it stands now."""
+        return Summary.of(await self._runs.row(self.run_id))
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Its events from the first one on, until it has settled."""
+        seq = 0
+        while True:
+            settled = (await self._runs.row(self.run_id))["state"] in SETTLED
+            for event in await events_of(self._runs.owner.store, self.run_id, seq):
+                seq = event.seq
+                yield event
+            if settled:
+                return
+            await asyncio.sleep(0.05)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How a run stands: one line of `pointsman runs`."""
+
+    run_id: str
+    graph: str
+    key: str | None
+    state: str
+    quarantined: bool
+    retryable: bool
+    accepted_at: datetime
+    changed_at: datetime
+    version: str | None
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Summary:
+        """The summary that a row of the runs table holds."""
+        return cls(*(row[name] for name in cls.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One question in the inbox."""
+
+    approval_id: str
+    run_id: str
+    graph: str
+    node: str
+    tool: str
+    role: str | None
+    card: Mapping[str, Any]
+    """What the person is shown, made by code."""
+    card_digest: str
+    """What a decision is bound to."""
+    expires_at: datetime | None
+
+
+class Runs:
+    """The runs of one project, open for work. Use `async with Runs.open() as runs`."""
+
+    def __init__(self, owner: Owner, project: Project, graphs: Mapping[str, Controlled], concurrency: int) -> None:
+        self.owner = owner
+        self.project = project
+        self._graphs = {graph.plan.name: graph for graph in graphs.values()} | dict(graphs)
+        self.engine = Engine(owner, self.graph, concurrency)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        *,
+        home: Path | None = None,
+        url: str | None = None,
+        graphs: Mapping[str, Controlled] | None = None,
+        root: Path | None = None,
+        clock: Clock | None = None,
+        concurrency: int = 4,
+        ttl: float = TTL,
+    ) -> AsyncIterator[Runs]:
+        """The runs of the project at `root`, in the embedded PostgreSQL under `home`, or at `url` (`DATABASE_URL`).
+
+        `graphs` are added to those of `langgraph.json`; `concurrency` runs advance at once; `ttl` is how many seconds a lease
+        lasts. Leaving waits until every run begun here has settled, or lets go of them where an exception leaves. Raises `StoreUnavailable`.
+        """
+        async with open_owner(home=home, url=url, clock=clock, ttl=ttl) as owner:
+            runs = cls(owner, Project(root), graphs or {}, concurrency)
+            token = owner_here.set(owner)
+            try:
+                yield runs
+                await runs.engine.drain()
+            finally:
+                await runs.engine.stop()
+                with contextlib.suppress(ValueError):  # left in another context than it was entered in
+                    owner_here.reset(token)
+
+    def graph(self, name: str) -> Controlled:
+        """The compiled workflow of this name. Raises `NotFound`."""
+        return self._graphs.get(name) or self.project.graph(name)
+
+    async def start(self, graph: str, input: Any, *, key: str | None = None, by: str | None = None) -> Run:
+        """Accept a run: commits its row and its input, begins to advance it, returns. With a `key` that a run of the graph already has, that run.
+
+        Raises `BadInput` before anything is written.
+        """
+        plan = self.graph(graph).plan
+        row = await accept(self.owner, plan, input, key=key, by=by)
+        if row["state"] not in SETTLED:
+            self.engine.advance(row["run_id"])
+        return Run(row["run_id"], row["graph"], self)
+
+    async def get(self, run: str) -> Run:
+        """The run of an id, or of the beginning of one. Raises `NotFound`."""
+        found = await self.owner.store.fetch("find_runs", run.replace("%", "").replace("_", ""))
+        if len(found) != 1:
+            raise NotFound(f"{'no run' if not found else 'more than one run'} has an id that begins with {run!r}", remedy="see `pointsman runs`")
+        return Run(found[0]["run_id"], found[0]["graph"], self)
+
+    async def list(self, *, graph: str | None = None, states: tuple[str, ...] | None = None, limit: int = 1000) -> list[Summary]:
+        """Runs, the newest first."""
+        wanted = list(states) if states else None
+        return [Summary.of(row) for row in await self.owner.store.fetch("list_runs", graph, graph, wanted, wanted, limit)]
+
+    async def events(self, run: Run) -> list[Event]:
+        """The events of a run so far."""
+        return await events_of(self.owner.store, run.run_id)
+
+    async def payloads(self, run: Run) -> dict[str, Any]:
+        """The payloads of a run, as encoded trees by digest."""
+        return await payloads_of(self.owner.store, run.run_id)
+
+    async def resume(self, run: Run, *, by: str | None = None) -> None:
+        """Go on with a run that a dead process left, or that is parked (a new try). Raises `Conflict` where it has ended."""
+        await outside.resume(self.owner, run.run_id, by=by)
+        self.engine.advance(run.run_id)
+
+    async def sweep(self, graph: str | None = None) -> list[Run]:
+        """Go on with every run that was accepted or begun and that nobody holds; the runs that were picked up."""
+        rows = await self.owner.store.fetch("unowned_runs", graph, graph)
+        for row in rows:
+            self.engine.advance(row["run_id"])
+        return [Run(row["run_id"], row["graph"], self) for row in rows]
+
+    async def cancel(self, run: Run, *, by: str, reason: str = "") -> None:
+        """End a run where it stands: its owner begins nothing more. Raises `Conflict` where it has ended."""
+        await outside.cancel(self.owner, run.run_id, by=by, reason=reason)
+
+    async def rerun(self, run: Run, *, node: str, patch: Mapping[str, Any] | None = None, by: str, reason: str = "") -> None:
+        """Go on from a node's last visit (or from a position) with a patched state; see `pointsman.recovery`. Raises `NotFound`, `BadInput`, `Conflict`, `LeaseHeld`."""
+        await recovery.fork(self.owner, self.graph(run.graph), run.run_id, node=node, patch=patch or {}, by=by, reason=reason)
+        self.engine.advance(run.run_id)
+
+    async def inbox(self, *, role: str | None = None) -> list[Item]:
+        """Questions that wait for a person; those that `role` may answer, where one is named."""
+        items = []
+        for row in await self.owner.store.fetch("inbox", role, role):
+            card = (await payloads_of(self.owner.store, row["run_id"], [row["card_digest"]])).get(row["card_digest"], {})
+            items.append(Item(*(row[name] for name in ("approval_id", "run_id", "graph", "node", "tool", "role")), card, row["card_digest"], row["expires_at"]))
+        return items
+
+    async def approve(self, item: Item, *, by: str, note: str = "", known_by: str = "code") -> None:
+        """Let exactly the call on the card happen. `known_by` says how `by` was made sure of: `os api code`. Raises `NotAllowed`, `Conflict`."""
+        await self._decide(item, "approved", by, note, known_by)
+
+    async def reject(self, item: Item, *, by: str, note: str = "", known_by: str = "code") -> None:
+        """Refuse the call on the card. Raises `NotAllowed`, `Conflict`."""
+        await self._decide(item, "rejected", by, note, known_by)
+
+    async def reconcile(self, run: Run, call: str, *, happened: bool, result: Any = None, by: str) -> None:
+        """Say whether an effect of unknown outcome happened, and with what result; then go on. Raises `NotFound`, `Conflict`."""
+        await outside.reconcile(self.owner, run.run_id, call, happened=happened, result=result, by=by)
+        await self.resume(run, by=by)
+
+    async def row(self, run_id: str) -> Mapping[str, Any]:
+        """The run's row. Raises `NotFound`."""
+        row = await self.owner.store.one("read_run", run_id)
+        if row is None:
+            raise NotFound(f"there is no run {run_id}", remedy="see `pointsman runs`")
+        return row
+
+    async def _decide(self, item: Item, decision: str, by: str, note: str, known_by: str) -> None:
+        roles = self.project.roles
+        try:
+            await outside.decide(
+                self.owner, item.run_id, item.approval_id, item.card_digest, decision, by=by, roles=roles, known_by=known_by, note=note
+            )
+        finally:
+            # A question that has just expired lets the run go on as well.
+            if not any(approval["state"] == "open" for approval in await self.owner.store.fetch("approvals_of", item.run_id)):
+                if (await self.row(item.run_id))["state"] == "waiting":
+                    self.engine.advance(item.run_id)

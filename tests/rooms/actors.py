@@ -1,0 +1,58 @@
+"""Who acts in the tests of the rooms: whoever accepts documents, and a ledger that can be killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from pointsman import InputFile
+
+ROOT = Path(__file__).parents[2]
+
+Accept = Callable[[Path], InputFile]
+"""Takes a document as `start` does."""
+
+
+class LedgerProcess:
+    """A ledger in a process of its own, which can be killed and started again on the same folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> str:
+        """Starts it and returns its URL once it answers."""
+        command = [sys.executable, "-m", "tools.ledger.service", "--dir", str(self.folder)]
+        path = os.pathsep.join(part for part in (os.environ.get("PYTHONPATH", ""), str(ROOT)) if part)
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path})
+        assert self.process.stdout is not None
+        assert "serves at" in self.process.stdout.readline()
+        return self.url
+
+    @property
+    def url(self) -> str:
+        """Where it says it serves."""
+        return (self.folder / "url").read_text(encoding="utf-8").strip()
+
+    def kill(self) -> None:
+        """Kills it as a power cut would."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def get(self, path: str) -> object:
+        """What it answers."""
+        return httpx.get(self.url + path, trust_env=False, timeout=30).json()
+
+    def close(self) -> None:
+        """Ends it, if it is still there."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(timeout=30)
+        if self.process is not None and self.process.stdout is not None:
+            self.process.stdout.close()
