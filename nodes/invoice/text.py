@@ -76,10 +76,11 @@ def extract_text(text: str) -> Extraction:
 def _take_kind(fields: _Fields, found: Sequence[Title]) -> None:
     kinds: Candidates[str] = Candidates("kind")
     for title in found:
-        kinds.add(title.kind, title.line)
+        if title.kind:
+            kinds.add(title.kind, title.line)
     fields.take(kinds)
     codes = {title.code for title in found if title.code}
-    if "kind" in fields.values and len(codes) == 1:
+    if len(codes) == 1 and not fields.notes:
         fields.values["type_code"] = codes.pop()
 
 

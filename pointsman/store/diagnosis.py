@@ -145,7 +145,7 @@ def require_major(place: Path, binaries: Path, major: int) -> str:
 def broken(program: str, place: Path, said: bytes) -> StoreUnavailable:
     """The error of a PostgreSQL program that ended with these last words."""
     words = " / ".join(said.decode(errors="replace").strip().splitlines()[-4:])
-    if "No space left" in words:
+    if b"No space left" in said:
         return refusal(f"the disk of {place} is full: {words}", f"free at least {ROOM_BYTES >> 20} MB there, or {ANOTHER_DATABASE}")
     return refusal(f"{program} failed in {place}: {words}", f"read the end of {place / 'server.log'} and run `pointsman doctor`")
 
@@ -221,17 +221,25 @@ def _runnable(place: Path) -> str:
 
 def _named_socket(place: Path) -> str:
     if fits_socket(place / "socket") or short_folder() is not None:
-        return f"{socket_folder(place)}" if fits_socket(place / "socket") else "the path is too long for a socket: a private temporary folder holds it"
+        return (
+            f"{socket_folder(place)}"
+            if fits_socket(place / "socket")
+            else "the path is too long for a socket: a private temporary folder holds it"
+        )
     raise refusal(f"no folder with a path short enough for a socket: {place / 'socket'}", "set TMPDIR or POINTSMAN_HOME to a shorter path")
 
 
 def _locks(place: Path) -> str:
     told = ", ".join(
-        f"{name}: {' '.join(map(str, holders(place / f'{name}.lock'))) or 'somebody'}" if held(place / f"{name}.lock") else f"{name}: nobody"
+        f"{name}: {' '.join(map(str, holders(place / f'{name}.lock'))) or 'somebody'}"
+        if held(place / f"{name}.lock")
+        else f"{name}: nobody"
         for name in ("clients", "boot", "watcher", "server")
     )
     if held(place / "server.lock") and not held(place / "watcher.lock"):
-        raise refusal(f"PostgreSQL runs without its watcher ({told})", "run any command, which takes over; if that fails, `kill -INT` the processes")
+        raise refusal(
+            f"PostgreSQL runs without its watcher ({told})", "run any command, which takes over; if that fails, `kill -INT` the processes"
+        )
     return told
 
 
@@ -246,7 +254,8 @@ def _answering(place: Path) -> str:
 
 def short_folder() -> Path | None:
     """The temporary folder in which a private folder for a socket would have a short enough path."""
-    return next((Path(root) for root in (tempfile.gettempdir(), "/tmp") if fits_socket(Path(root, "pointsman-12345678"))), None)
+    roots = [Path(root) for root in ("/tmp", tempfile.gettempdir()) if os.access(root, os.W_OK | os.X_OK)]
+    return next((root for root in roots if fits_socket(root / "pointsman-12345678")), None)
 
 
 def _reach(url: str) -> str:
@@ -258,14 +267,20 @@ def _reach(url: str) -> str:
             raise psycopg.ProgrammingError
     except psycopg.Error:
         # libpq quotes what it does not understand, and that may be half of the password.
-        raise refusal("DATABASE_URL is not a connection string", "percent-encode `@ : / ? # %` in the password: postgresql://user:pass%40word@host/db") from None
-    where = f"{parts.get('host') or 'the default host'}:{parts.get('port') or 5432}/{parts.get('dbname') or ''} as {parts.get('user') or 'you'}"
+        raise refusal(
+            "DATABASE_URL is not a connection string", "percent-encode `@ : / ? # %` in the password: postgresql://user:pass%40word@host/db"
+        ) from None
+    where = (
+        f"{parts.get('host') or 'the default host'}:{parts.get('port') or 5432}/{parts.get('dbname') or ''} as {parts.get('user') or 'you'}"
+    )
     try:
         with psycopg.connect(url, connect_timeout=5) as connection:
             version = connection.info.server_version // 10000
     except psycopg.Error as error:
         told = redacted(str(error).strip(), str(parts.get("password") or ""))
-        raise refusal(f"{where} cannot be used: {told}", "correct DATABASE_URL, or start that server, or unset it to use the embedded one") from None
+        raise refusal(
+            f"{where} cannot be used: {told}", "correct DATABASE_URL, or start that server, or unset it to use the embedded one"
+        ) from None
     if version < OLDEST:
         raise refusal(f"{where} is PostgreSQL {version}", f"use PostgreSQL {OLDEST} or newer")
     return f"{where} is PostgreSQL {version}"

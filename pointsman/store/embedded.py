@@ -14,6 +14,7 @@ get in there owns the data files or is root. The watcher shares this module, so 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
@@ -134,6 +135,9 @@ def open_place(home: Path) -> Path:
         # The server of root runs as somebody else, who has to pass through a home that root makes, and may see nothing in it.
         home.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
         place.mkdir(mode=0o700, exist_ok=True)
+        if place.is_symlink():
+            # Root would give away the folder that somebody else made it point to.
+            raise NotADirectoryError(errno.ENOTDIR, "it is a symbolic link", str(place))
         os.close(open_private(place / "clients.lock"))
     except OSError as error:
         raise StoreUnavailable(
@@ -225,7 +229,13 @@ def _boot(place: Path, durable: bool, linger: float, deadline: float) -> None:
 
 
 def _spawn_watcher(place: Path, durable: bool, linger: float, deadline: float) -> None:
-    orders = {"place": str(place), "binaries": str(find_pg_bin()), "durable": durable, "linger": linger, "patience": deadline - time.monotonic()}
+    orders = {
+        "place": str(place),
+        "binaries": str(find_pg_bin()),
+        "durable": durable,
+        "linger": linger,
+        "patience": deadline - time.monotonic(),
+    }
     child = subprocess.Popen(
         [sys.executable, "-I", "-c", BOOTSTRAP, str(Path(__file__).parent.parent), json.dumps(orders)],
         stdin=subprocess.DEVNULL,

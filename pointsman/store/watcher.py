@@ -74,7 +74,7 @@ class Watcher:
         self.server: subprocess.Popen[bytes] | None = None
         self.changing = threading.Lock()
         self.ended = threading.Event()
-        self.stopping = self.deserted = self.announced = False
+        self.ready = self.announced = self.stopping = self.deserted = False
 
     def run(self) -> None:
         """Make the data folder if there is none, then serve until the last client is gone. StoreUnavailable if that is impossible."""
@@ -86,11 +86,13 @@ class Watcher:
         require_major(self.place, self.binaries, major)
         folder = self._socket()
         signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=self.stop).start())
-        self._serve(folder)
+        try:
+            self._serve(folder)
+        finally:
+            self.ended.set()
         if self.deserted and folder != self.place / "socket":
             (self.place / "socket").unlink()
             shutil.rmtree(folder, ignore_errors=True)
-        self.ended.set()
 
     def _initialise(self) -> None:
         require_room(self.place)
@@ -121,6 +123,8 @@ class Watcher:
     def _socket(self) -> Path:
         named = self.place / "socket"
         if fits_socket(named):
+            if named.is_symlink():
+                named.unlink()
             with suppress(FileExistsError):
                 named.mkdir(0o700)
                 self._give(named)
@@ -140,7 +144,9 @@ class Watcher:
         if not take(lock, alone=True, seconds=2):
             self._interrupt_orphan()
             if not take(lock, alone=True, seconds=self.orders.patience):
-                raise refusal(f"Processes of an earlier server hold {self.place / 'server.lock'}", "run `pointsman doctor`, which names them")
+                raise refusal(
+                    f"Processes of an earlier server hold {self.place / 'server.lock'}", "run `pointsman doctor`, which names them"
+                )
         return lock
 
     def _interrupt_orphan(self) -> None:
@@ -179,12 +185,13 @@ class Watcher:
             with self.changing:
                 if self.stopping:
                     return
-                self.server = self._spawn(command, lock)
+                self.server, self.ready = self._spawn(command, lock), False
             tail = self._pump(self.server)
             if self.server.wait() == 0 or self.stopping:
                 return
             ends = [*ends[-ENDS_IN_A_ROW:], time.monotonic()]
-            if READY not in tail and not self.announced or len(ends) > ENDS_IN_A_ROW and ends[-1] - ends[0] < IN_A_ROW_SECONDS:
+            if not self.ready or len(ends) > ENDS_IN_A_ROW and ends[-1] - ends[0] < IN_A_ROW_SECONDS:
+                # The next `start` tries again, and there is somebody to tell then.
                 raise broken("postgres", self.place, tail)
 
     def _pump(self, child: subprocess.Popen[bytes]) -> bytes:
@@ -195,7 +202,8 @@ class Watcher:
             while chunk := os.read(said.fileno(), 1 << 16):
                 tail = (tail + chunk)[-4000:]
                 write_log(self.place, chunk)
-                if READY in tail and not self.announced:
+                self.ready = self.ready or READY in tail
+                if self.ready and not self.announced:
                     self.announced = True
                     answer({})
                     threading.Thread(target=self._until_deserted, daemon=True).start()
@@ -222,6 +230,7 @@ class Watcher:
                 server.send_signal(number)
             if self.ended.wait(patience):
                 return
+
 
 def write_log(place: Path, text: bytes) -> None:
     """Append to `server.log`, which is our standard error as well; beyond 4 MB it becomes `server.log.1`."""

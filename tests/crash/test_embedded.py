@@ -17,6 +17,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from pointsman.errors import StoreUnavailable
 from pointsman.store.diagnosis import diagnose, held, holders
 from pointsman.store.embedded import EmbeddedPostgres
 
@@ -275,6 +276,19 @@ def test_a_child_that_outlives_its_parent_does_not_hold_the_server_up(home: Home
     finally:
         os.kill(child, signal.SIGKILL)
         parent.communicate()
+
+
+def test_a_server_that_cannot_recover_is_reported_to_the_next_start(home: Home) -> None:
+    client = home.start()
+    control = home.place / "data" / "global" / "pg_control"
+    kept = control.read_bytes()
+    control.write_bytes(bytes(len(kept)))
+    os.kill(home.postmaster(), signal.SIGKILL)
+    until(home.gone, "the watcher starts a broken server again and again")
+    with pytest.raises(StoreUnavailable, match="postgres failed in .*checksum"):
+        client.revive()
+    control.write_bytes(kept)
+    client.revive()
 
 
 def test_the_watcher_is_detached(home: Home) -> None:

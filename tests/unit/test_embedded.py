@@ -96,7 +96,9 @@ def test_root_runs_it_in_a_user_namespace_where_no_other_user_may_pass(closed_ho
 
 @as_root
 def test_the_owner_of_the_data_stays_the_owner(open_home: Path) -> None:
-    assert [(account.uid, account.how) for account in accounts_for(open_home / "postgres" / "data")] == [(owner_of_server(open_home), "drop")]
+    assert [(account.uid, account.how) for account in accounts_for(open_home / "postgres" / "data")] == [
+        (owner_of_server(open_home), "drop")
+    ]
 
 
 @as_root
@@ -154,7 +156,14 @@ def test_settings(open_home: Path) -> None:
 
 
 def test_the_environment_of_libpq_does_not_lead_astray(open_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"PGHOST": "127.0.0.1", "PGHOSTADDR": "127.0.0.1", "PGPORT": "1", "PGUSER": "x", "PGDATABASE": "x", "PGDATA": "/x"}.items():
+    for name, value in {
+        "PGHOST": "127.0.0.1",
+        "PGHOSTADDR": "127.0.0.1",
+        "PGPORT": "1",
+        "PGUSER": "x",
+        "PGDATABASE": "x",
+        "PGDATA": "/x",
+    }.items():
         monkeypatch.setenv(name, value)
     client = start(open_home)
     assert ask(client.conninfo, "SELECT 1") == 1
@@ -245,6 +254,14 @@ def test_a_home_that_is_a_file(folder: Path) -> None:
         start(folder / "h")
 
 
+def test_a_place_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "postgres").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreUnavailable, match="symbolic link"):
+        start(tmp_path)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 @as_root
 def test_a_home_of_another_user(open_home: Path) -> None:
     code = f"""
@@ -274,9 +291,9 @@ def test_a_full_disk(folder: Path) -> None:
     try:
         with pytest.raises(StoreUnavailable, match="the disk of .* is full"):
             start(small / "h")
-        wait_until_gone(small / "h")
         assert not finding(small / "h", "disk").ok
     finally:
+        wait_until_gone(small / "h")
         subprocess.run(["umount", small], check=True)
 
 
