@@ -156,21 +156,21 @@ class Journal:
             if still is not None and not still():
                 raise Conflict(f"run {self.run_id} was stopped from outside")
             rows = self._link(drafts)
-            params = (self.run_id, self._epoch, self.head.seq, self.head.hash, *_columns(rows, 9), list(bodies), list(bodies.values()), *(checkpoint or ()))
+            end = Head(rows[-1].seq, rows[-1].hash) if rows else self.head
+            params = (self.run_id, self._epoch, self.head.seq, self.head.hash, end.seq, end.hash, *_as_json(rows, bodies), *(checkpoint or ()))
             try:
                 if statements:
                     async with self._store.transaction() as tx:
-                        await tx.fetch(name, *params)
+                        await tx.run(name, *params)
                         for statement, values in statements:
-                            await tx.fetch(statement, *values)
+                            await tx.run(statement, *values)
                 else:
                     await self._store.fetch(name, *params)
             except (psycopg.Error, PoolTimeout) as error:
                 if await self._settled(error, rows):
                     return
                 continue
-            if rows:
-                self.head = Head(rows[-1].seq, rows[-1].hash)
+            self.head = end
             return
 
     def _link(self, drafts: list[Draft]) -> list[Row]:
@@ -215,8 +215,9 @@ class Journal:
         return bool(ours) and any(record["hash"] in ours for record in found)
 
 
-def _columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+def _as_json(rows: Sequence[Row], bodies: Mapping[str, bytes]) -> tuple[str, str]:
+    """Events and payloads as `pointsman.extend` takes them."""
+    return json.dumps([row._asdict() for row in rows]), json.dumps([{"digest": digest, "body": body.decode()} for digest, body in bodies.items()])
 
 
 def draft_event(kind: Kind, clock: Clock, position: str = "", *, payloads: Mapping[str, str] | None = None, **fields: Any) -> Draft:
@@ -242,11 +243,12 @@ async def payloads_of(store: Store, run_id: str, digests: Iterable[str] | None =
     return {record["digest"]: json.loads(record["body"]) for record in found}
 
 
-async def append_from_outside(tx: Transaction, run_id: str, head: Head, branch: int, *drafts: Draft) -> Head:
+async def append_from_outside(tx: Transaction, run_id: str, head: Head, branch: int, *drafts: Draft, bodies: Mapping[str, bytes] | None = None, epoch: int) -> Head:
     """Append what comes from outside (a decision, a cancellation) behind a head that `tx` has locked. Needs no lease: it advances nothing."""
+    rows: list[Row] = []
+    end = head
     for draft in drafts:
-        row = link(draft, run_id=run_id, branch=branch, seq=head.seq + 1, prev=head.hash)
-        await tx.fetch("insert_event", run_id, *row)
-        head = Head(row.seq, row.hash)
-    await tx.fetch("move_head", head.seq, head.hash, run_id)
-    return head
+        rows.append(link(draft, run_id=run_id, branch=branch, seq=end.seq + 1, prev=end.hash))
+        end = Head(rows[-1].seq, rows[-1].hash)
+    await tx.run("extend", run_id, epoch, head.seq, head.hash, end.seq, end.hash, *_as_json(rows, bodies or {}))
+    return end

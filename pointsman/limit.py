@@ -1,8 +1,8 @@
 """What a run may spend: caps declared, reserved before each call, settled after it, never overshot.
 
-Accounts nest (run > node > agent); a run's seconds are those its segments were open, a node's those of its calls. A call reserves its worst case in every account above it at once, in plain code without an
-await, so parallel branches cannot pass a cap together. All of it can be rebuilt from the journal: settled spend from outcomes,
-reservations from intents that are still open.
+Accounts nest (run > node > agent); a run's seconds are those its segments were open, a node's those of its calls. A call reserves
+its worst case in every account above it at once, in plain code without an await, so parallel branches cannot pass a cap together.
+All of it can be rebuilt from the journal: settled spend from outcomes, reservations from intents that are still open.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class Spend:
     approvals: int = 0
 
     def __add__(self, other: Spend) -> Spend:
-        return Spend(**{field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)})
+        amounts: dict[str, Any] = {field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)}
+        return Spend(**amounts)
 
     def data(self) -> dict[str, Any]:
         """The amounts that are not zero, decimals as text: the form journals keep."""
@@ -64,7 +65,8 @@ class Spend:
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Spend:
         """The spend that `data()` wrote."""
-        return cls(**{name: amount if isinstance(amount, int) else Decimal(amount) for name, amount in data.items()})
+        amounts: dict[str, Any] = {name: amount if isinstance(amount, int) else Decimal(amount) for name, amount in data.items()}
+        return cls(**amounts)
 
 
 @dataclass(frozen=True, slots=True)

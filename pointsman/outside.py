@@ -29,6 +29,7 @@ class Locked:
     tx: Transaction
     row: Mapping[str, Any]
     head: Head
+    epoch: int
     branch: int
     owner: Owner
 
@@ -38,19 +39,19 @@ class Locked:
 
     async def append(self, draft: Draft) -> None:
         """Put an event behind its head."""
-        self.head = await append_from_outside(self.tx, self.row["run_id"], self.head, self.branch, draft)
+        self.head = await append_from_outside(self.tx, self.row["run_id"], self.head, self.branch, draft, epoch=self.epoch)
 
     async def keep(self, value: Any) -> str:
         """Keep a payload of it; the salted digest."""
         tree = canonical.encode(value)
         salt = (await self.tx.fetch("read_salt", self.row["run_id"]))[0]["salt"]
         digest = canonical.digest_of(tree, salt=salt)
-        await self.tx.fetch("insert_payload", self.row["run_id"], digest, canonical.dumps(tree))
+        await self.tx.run("insert_payload", self.row["run_id"], digest, canonical.dumps(tree).decode())
         return digest
 
     async def set_state(self, state: str) -> None:
         """Change its state."""
-        await self.tx.fetch("set_state", state, False, False, self.row["run_id"])
+        await self.tx.run("set_state", state, False, False, self.row["run_id"])
 
     def unfinished(self) -> None:
         """Raises `Conflict` where it has ended."""
@@ -67,7 +68,7 @@ async def locked(owner: Owner, run_id: str) -> AsyncIterator[Locked]:
         if head is None or row is None:
             raise NotFound(f"there is no run {run_id}", remedy="see `pointsman runs`")
         branch = await tx.one("branch_of", run_id)
-        yield Locked(tx, row, Head(head["seq"], head["hash"]), int((branch or {}).get("branch") or 0), owner)
+        yield Locked(tx, row, Head(head["seq"], head["hash"]), head["epoch"], int((branch or {}).get("branch") or 0), owner)
 
 
 async def resume(owner: Owner, run_id: str, *, by: str | None) -> None:
@@ -109,12 +110,12 @@ async def decide(owner: Owner, run_id: str, approval_id: str, card_digest: str, 
             raise NotAllowed(f"{by} does not hold the role {approval.role}, which decides on {what}", undone="nothing was decided", remedy="see guards/roles.toml")
         if approval.is_due(owner.clock.now()):
             await run.append(draft_event("ask.expired", owner.clock, approval.position, approval=approval_id))
-            await run.tx.fetch("set_approval", "expired", None, approval_id)
+            await run.tx.run("set_approval", "expired", None, approval_id)
             expired = True
         else:
             payloads = {"card": card_digest} | ({"note": await run.keep(note)} if note else {})
             await run.append(draft_event("ask.decided", owner.clock, approval.position, payloads=payloads, approval=approval_id, decision=decision, by=by, known_by=known_by))
-            await run.tx.fetch("set_approval", decision, by, approval_id)
+            await run.tx.run("set_approval", decision, by, approval_id)
     if expired:
         raise Conflict(f"{what} had expired at {approval.expires_at}", undone="nothing was decided", remedy="the run goes on by its exit `expired`")
 

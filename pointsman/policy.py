@@ -6,6 +6,7 @@ allow; where nothing matches, an effect is denied and a read is allowed; an erro
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -78,7 +79,7 @@ class Condition:
         if self.op == "not":
             return not self.left.holds(facts)
         value = self.left.of(facts)
-        if isinstance(value, float | Decimal) and not value == value:
+        if isinstance(value, float | Decimal) and math.isnan(value):
             raise ValueError("not a number")
         return bool(_COMPARE[self.op](value, self.right))
 
@@ -171,7 +172,7 @@ class Rule:
 
     def data(self) -> dict[str, Any]:
         """The rule as plain data."""
-        shown = {"verdict": self.verdict.value, "tool": self.tool, "effect": list(self.effect) if self.effect else None, "role": self.role}
+        shown: dict[str, Any] = {"verdict": self.verdict.value, "tool": self.tool, "effect": list(self.effect) if self.effect else None, "role": self.role}
         shown["expires"] = self.expires and self.expires.total_seconds()
         return {**shown, "name": self.name, "when": self.when.data() if self.when is not None else None}
 
@@ -224,7 +225,7 @@ class Policy:
         """The verdict on one call: deny wins over ask, ask over allow. Pure; never raises."""
         try:
             matching = [(name, rule) for name, rule in zip(self._names, self.rules, strict=True) if rule.matches(facts)]
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it denies
             # A rule that cannot be evaluated might have been a deny.
             return Decision(Verdict.DENY, "error", f"a rule could not be evaluated on this call ({type(error).__name__}: {error})")
         for verdict in (Verdict.DENY, Verdict.ASK, Verdict.ALLOW):

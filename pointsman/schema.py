@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, NotRequired, Required, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from typing_extensions import NotRequired, Required, get_origin, is_typeddict
+from typing_extensions import is_typeddict
 
 from pointsman import canonical
 from pointsman.errors import BadInput
@@ -37,9 +37,9 @@ class Schema:
         for name, value in fields.items():
             if name in self.types:
                 try:
-                    if self.types[name] is InputFile and isinstance(value, str | Path):
-                        value = InputFile.take(value, folder)
-                    checked[name] = _adapter(self.types[name]).validate_python(value)
+                    is_path = self.types[name] is InputFile and isinstance(value, str | Path)
+                    taken = InputFile.take(value, folder) if is_path else value
+                    checked[name] = _adapter(self.types[name]).validate_python(taken)
                 except ValidationError as error:
                     faults += [f"{'.'.join(map(str, (name, *e['loc'])))}: {e['msg']}" for e in error.errors(include_url=False, include_input=False)]
         if faults:

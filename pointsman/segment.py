@@ -108,8 +108,7 @@ class Segment:
         run_id, store = run["run_id"], owner.store
         async with store.transaction() as tx:
             lease, head = await claim(owner, run_id, tx)
-            row = await tx.one("read_run", run_id)
-            assert row is not None
+            row = (await tx.fetch("read_run_and_salt", run_id))[0]
             if row["state"] in FINISHED:
                 raise Conflict(f"run {run_id} is {row['state']}", undone="it was not advanced", remedy="start a new run")
             if row["version"] not in (None, plan.rules.version):
@@ -122,10 +121,9 @@ class Segment:
             events = events_from(run_id, records)
             branch = sum(1 for event in events if event.kind == "run.repaired")
             opened = draft_event("run.opened", owner.clock, owner=owner.name.split("|")[1], epoch=lease.epoch, version=plan.rules.version)
-            head = await append_from_outside(tx, run_id, head, branch, opened)
-            salt = (await tx.fetch("read_salt", run_id))[0]["salt"]
-            await tx.fetch("open_run", plan.rules.version, run_id)
-        journal = Journal(store, run_id, epoch=lease.epoch, head=head, salt=salt, branch=branch, clock=owner.clock)
+            head = await append_from_outside(tx, run_id, head, branch, opened, epoch=lease.epoch)
+            await tx.run("open_run", plan.rules.version, run_id)
+        journal = Journal(store, run_id, epoch=lease.epoch, head=head, salt=row["salt"], branch=branch, clock=owner.clock)
 
         async def read(digest: str) -> Any:
             found = await payloads_of(store, run_id, [digest])
@@ -265,11 +263,10 @@ async def accept(owner: Owner, plan: Plan, input: Any, *, key: str | None = None
             held = await tx.one("run_by_key", graph, key)
             assert held is not None
             return held
-        await tx.fetch("insert_salt", run_id, salt)
-        for name, tree in bodies.items():
-            await tx.fetch("insert_payload", run_id, digests[name], canonical.dumps(tree))
-        await tx.fetch("first_head", run_id, 0, "0" * 64)
-        await append_from_outside(tx, run_id, Head(), 0, draft)
+        await tx.run("insert_salt", run_id, salt)
+        await tx.run("first_head", run_id, Head().seq, Head().hash)
+        kept = {digests[name]: canonical.dumps(tree) for name, tree in bodies.items()}
+        await append_from_outside(tx, run_id, Head(), 0, draft, bodies=kept, epoch=0)
         run = await tx.one("read_run", run_id)
     assert run is not None
     return run

@@ -31,7 +31,7 @@ async def verify(store: Store, run_id: str) -> list[Fault]:
         rows = [Row(**record) for record in await tx.fetch("read_events", run_id, 0)]
         head = await tx.one("read_head", run_id)
         salt = await tx.fetch("read_salt", run_id)
-        bodies = {record["digest"]: bytes(record["body"]) for record in await tx.fetch("read_all_payloads", run_id)}
+        bodies = {record["digest"]: record["body"].encode() for record in await tx.fetch("read_all_payloads", run_id)}
     if not rows:
         return [Fault(0, "the run has no events")]
     faults = _chain(run_id, rows)

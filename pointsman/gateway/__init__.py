@@ -75,7 +75,7 @@ class Gateway:
         """`failed` or `quarantined` once the run has reached that end."""
         self.sending = Sending(self)
         self._read = read
-        self._steps: dict[tuple[str, int], Step] = {}
+        self._steps: dict[str, Step] = {}
         self._accounts: dict[str, Account] = {}
         repairs = [event for event in events if event.kind == "run.repaired"]
         self._rerun = set(repairs[-1].fields["positions"]) if repairs else set()
@@ -87,24 +87,25 @@ class Gateway:
         """The step that is being executed here. Raises `PointsmanError` outside one."""
         config = get_config()
         ns, attempt = config["configurable"]["checkpoint_ns"], _node_attempt(config)
-        found = self.find(ns, attempt)
-        if found is None:  # a node of a plain subgraph: nobody announced it
+        found = self.find(ns)
+        tried = f"{self.parks}.{attempt}"
+        if found is None or found.attempt != tried:  # a node of a plain subgraph: nobody announced it
             place = self.positions.place(config["metadata"])
-            found = self.begin(Step(place, f"{self.parks}.{attempt}", self.account_of(place.node), (self.rules.policy,)), attempt)
+            found = self.begin(Step(place, tried, self.account_of(place.node), (self.rules.policy,)))
             self.journal.note(self.journal.draft("step.started", place.position, ns=ns, node=place.node, superstep=place.superstep, attempt=found.attempt))
         return found
 
-    def find(self, ns: str, attempt: int = 0) -> Step | None:
-        """The step of a namespace in this segment; its newest attempt where none is named."""
-        return self._steps.get((ns, attempt)) if attempt else next((s for (n, _), s in reversed(self._steps.items()) if n == ns), None)
+    def find(self, ns: str) -> Step | None:
+        """The newest attempt of the step of a namespace in this segment."""
+        return self._steps.get(ns)
 
     def steps(self) -> list[Step]:
         """Every step of this segment, all attempts."""
         return list(self._steps.values())
 
-    def begin(self, step: Step, attempt: int) -> Step:
+    def begin(self, step: Step) -> Step:
         """Follow a step from here on."""
-        self._steps[step.ns, attempt] = step
+        self._steps[step.ns] = step
         return step
 
     def account_of(self, node: str) -> Account:

@@ -42,7 +42,7 @@ class Positions(BaseCallbackHandler):
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
         self._places: dict[str, Place] = {}
-        self._visits: dict[tuple[str, str], list[int]] = {}
+        self._visits: dict[tuple[str, str], dict[int, int]] = {}
         for event in events:
             self._recall(event)
 
@@ -81,10 +81,8 @@ class Positions(BaseCallbackHandler):
 
     def _visit(self, instance: str, node: str, superstep: int) -> int:
         """The rank of a superstep among those in which the node ran in this instance."""
-        supersteps = self._visits.setdefault((instance, node), [])
-        if superstep not in supersteps:
-            supersteps.append(superstep)
-        return supersteps.index(superstep) + 1
+        visits = self._visits.setdefault((instance, node), {})
+        return visits.setdefault(superstep, len(visits) + 1)
 
     def _recall(self, event: Event) -> None:
         if event.kind == "run.repaired":
@@ -92,12 +90,13 @@ class Positions(BaseCallbackHandler):
         elif event.kind == "step.started":
             ns, node, superstep = event.fields["ns"], event.fields["node"], event.fields["superstep"]
             self._places[ns] = Place(ns, node, event.position, superstep)
-            instance = event.position.rpartition("/")[0]
-            supersteps = self._visits.setdefault((instance, node), [])
-            if superstep not in supersteps:
-                supersteps.append(superstep)
+            self._visit(event.position.rpartition("/")[0], node, superstep)
 
     def _fork(self, event: Event) -> None:
         """A rerun begins behind a superstep of the root graph: what ran later, and inside later steps, is counted anew."""
         last = event.fields["superstep"]
-        self._visits = {(instance, node): [s for s in supersteps if s <= last] for (instance, node), supersteps in self._visits.items() if not instance}
+        self._visits = {
+            (instance, node): {superstep: visit for superstep, visit in visits.items() if superstep <= last}
+            for (instance, node), visits in self._visits.items()
+            if not instance
+        }

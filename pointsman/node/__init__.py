@@ -150,7 +150,7 @@ def _begin(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[Any]
     attempt = runtime.execution_info.node_attempt if runtime.execution_info else 1
     policies = tuple(dict.fromkeys((gateway.rules.policy, *node.policies)))
     step = Step(place, f"{gateway.parks}.{attempt}", gateway.account_of(node.name), policies, node.tools, node.calls)
-    gateway.begin(step, attempt)
+    gateway.begin(step)
     gateway.journal.drop(place.task)
     shown = _fields(_narrow(node, state))
     payloads = {f"input.{name}": gateway.journal.payload(value) for name, value in shown.items()}

@@ -30,7 +30,7 @@ def _named(text: str) -> dict[str, str]:
     return {name.strip(): body.strip() for name, body in (part.split("\n", 1) for part in parts)}
 
 
-QUERIES = _named((files("pointsman.store") / "queries.sql").read_text())
+QUERIES = {name: text.encode() for name, text in _named((files("pointsman.store") / "queries.sql").read_text()).items()}
 """The statements of `queries.sql`, by name."""
 
 
@@ -67,7 +67,7 @@ class Store:
     async def fetch(self, name: str, *params: Any) -> list[DictRow]:
         """The rows of the statement `name`, in a transaction of its own."""
         async with self.pool.connection() as conn:
-            cursor = await conn.execute(QUERIES[name].encode(), params)
+            cursor = await conn.execute(QUERIES[name], params)
             return await cursor.fetchall() if cursor.description else []
 
     async def one(self, name: str, *params: Any) -> DictRow | None:
@@ -77,8 +77,8 @@ class Store:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
-        """Several statements, all or nothing."""
-        async with self.pool.connection() as conn, conn.transaction():
+        """Several statements, all or nothing; those whose rows nobody asks for are sent without waiting for one another."""
+        async with self.pool.connection() as conn, conn.pipeline(), conn.transaction():
             yield Transaction(conn)
 
     async def revive(self) -> None:
@@ -118,10 +118,14 @@ class Transaction:
     def __init__(self, conn: Connection) -> None:
         self._conn = conn
 
+    async def run(self, name: str, *params: Any) -> None:
+        """Execute the statement `name`; its failure shows at the next `fetch` or at the end."""
+        await self._conn.execute(QUERIES[name], params)
+
     async def fetch(self, name: str, *params: Any) -> list[DictRow]:
         """The rows of the statement `name`."""
-        cursor = await self._conn.execute(QUERIES[name].encode(), params)
-        return await cursor.fetchall() if cursor.description else []
+        cursor = await self._conn.execute(QUERIES[name], params)
+        return await cursor.fetchall()
 
     async def one(self, name: str, *params: Any) -> DictRow | None:
         """The first row of the statement `name`, or None."""

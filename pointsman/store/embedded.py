@@ -36,14 +36,13 @@ SOCKET_BYTES = 107 if sys.platform == "linux" else 103
 NOT_STARTED = "the embedded PostgreSQL was not started"
 ANOTHER_DATABASE = "set DATABASE_URL to a PostgreSQL server of your own"
 # Empty packages in place of ours, so that the watcher starts in milliseconds whatever our `__init__` files import.
-BOOTSTRAP = """
+EMPTY_PACKAGES = """
 import sys, types
 for name, folder in (("pointsman", sys.argv[1]), ("pointsman.store", sys.argv[1] + "/store")):
     sys.modules[name] = types.ModuleType(name)
     sys.modules[name].__path__ = [folder]
-from pointsman.store.watcher import main
-main(sys.argv[2])
 """
+WATCH = "from pointsman.store.watcher import main; main(sys.argv[2])"
 _held: set[int] = set()
 
 
@@ -237,7 +236,7 @@ def _spawn_watcher(place: Path, durable: bool, linger: float, deadline: float) -
         "patience": deadline - time.monotonic(),
     }
     child = subprocess.Popen(
-        [sys.executable, "-I", "-c", BOOTSTRAP, str(Path(__file__).parent.parent), json.dumps(orders)],
+        [sys.executable, "-I", "-c", EMPTY_PACKAGES + WATCH, str(Path(__file__).parent.parent), json.dumps(orders)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

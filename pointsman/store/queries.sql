@@ -2,27 +2,31 @@
 
 -- name: extend
 -- One owner's events and payloads, alone.
-SELECT pointsman.extend(%s, %s, %s, %s, %s::bigint[], %s::text[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[])
+SELECT pointsman.extend(%s, %s, %s, %s, %s, %s, %s::json, %s::json)
 
 -- name: extend_with_checkpoint
 -- The same together with LangGraph's writes, blobs and checkpoint: all or nothing, in one round trip.
 WITH fence AS MATERIALIZED (
-    SELECT pointsman.extend(%s, %s, %s, %s, %s::bigint[], %s::text[], %s::int[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[]) AS ok
+    SELECT pointsman.extend(%s, %s, %s, %s, %s, %s, %s::json, %s::json) AS ok
 ), writes AS (
     INSERT INTO checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob)
-    SELECT w.* FROM fence, unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::int[], %s::text[], %s::text[], %s::bytea[]) AS w
+    SELECT w.thread_id, w.checkpoint_ns, w.checkpoint_id, w.task_id, w.task_path, w.idx, w.channel, w.type, decode(w.blob, 'hex')
+    FROM fence, json_to_recordset(%s::json)
+      AS w (thread_id text, checkpoint_ns text, checkpoint_id text, task_id text, task_path text, idx int, channel text, type text, blob text)
     WHERE fence.ok
     ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) DO UPDATE SET channel = EXCLUDED.channel, type = EXCLUDED.type, blob = EXCLUDED.blob
     WHERE EXCLUDED.idx < 0
 ), blobs AS (
     INSERT INTO checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
-    SELECT b.* FROM fence, unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[]) AS b
+    SELECT b.thread_id, b.checkpoint_ns, b.channel, b.version, b.type, decode(b.blob, 'hex')
+    FROM fence, json_to_recordset(%s::json) AS b (thread_id text, checkpoint_ns text, channel text, version text, type text, blob text)
     WHERE fence.ok
     ON CONFLICT (thread_id, checkpoint_ns, channel, version) DO NOTHING
 )
 INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata)
 SELECT c.thread_id, c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id, c.checkpoint::jsonb, c.metadata::jsonb
-FROM fence, unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[]) AS c (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata)
+FROM fence, json_to_recordset(%s::json)
+  AS c (thread_id text, checkpoint_ns text, checkpoint_id text, parent_checkpoint_id text, checkpoint text, metadata text)
 WHERE fence.ok
 ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id) DO UPDATE SET checkpoint = EXCLUDED.checkpoint, metadata = EXCLUDED.metadata
 
@@ -40,9 +44,6 @@ INSERT INTO pointsman.head (run_id, seq, hash) VALUES (%s, %s, %s)
 -- name: insert_salt
 INSERT INTO pointsman.salt (run_id, salt) VALUES (%s, %s)
 
--- name: insert_event
-INSERT INTO pointsman.journal (run_id, seq, time, branch, position, kind, fields, payloads, prev, hash) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-
 -- name: insert_payload
 INSERT INTO pointsman.payload (run_id, digest, body) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING
 
@@ -51,9 +52,6 @@ SELECT seq, hash, epoch, owner, expires_at, expires_at > now() AS live FROM poin
 
 -- name: read_head
 SELECT seq, hash, epoch, owner, expires_at, expires_at > now() AS live FROM pointsman.head WHERE run_id = %s
-
--- name: move_head
-UPDATE pointsman.head SET seq = %s, hash = %s WHERE run_id = %s
 
 -- name: claim
 -- The next epoch for a new owner; the caller has locked the row and found it free.
@@ -130,3 +128,6 @@ SELECT pointsman.consume(%s, %s)
 
 -- name: branch_of
 SELECT max(branch) AS branch FROM pointsman.journal WHERE run_id = %s
+
+-- name: read_run_and_salt
+SELECT r.*, s.salt FROM pointsman.run r JOIN pointsman.salt s USING (run_id) WHERE r.run_id = %s

@@ -26,7 +26,10 @@ from pointsman.store import Store
 Save = Callable[[Sequence[Any], list[str]], Awaitable[None]]
 """Commits checkpoint rows with the events held for some tasks: `Journal.save`."""
 
-_WRITE_COLUMNS, _BLOB_COLUMNS, _CHECKPOINT_COLUMNS = 9, 6, 6
+_PLACE = ("thread_id", "checkpoint_ns")
+_WRITE = (*_PLACE, "checkpoint_id", "task_id", "task_path", "idx", "channel", "type", "blob")
+_BLOB = (*_PLACE, "channel", "version", "type", "blob")
+_CHECKPOINT = (*_PLACE, "checkpoint_id", "parent_checkpoint_id", "checkpoint", "metadata")
 
 
 @dataclass(slots=True)
@@ -97,8 +100,7 @@ class RunSaver(AsyncPostgresSaver):
             await self._commit(rows, [], [], tasks)
 
     async def _commit(self, writes: Sequence[Any], blobs: Sequence[Any], checkpoints: Sequence[Any], tasks: list[str]) -> None:
-        params = (*_columns(writes, _WRITE_COLUMNS), *_columns(blobs, _BLOB_COLUMNS), *_columns(checkpoints, _CHECKPOINT_COLUMNS))
-        await self._save(params, tasks)
+        await self._save((_rows(_WRITE, writes), _rows(_BLOB, blobs), _rows(_CHECKPOINT, checkpoints)), tasks)
 
 
 def _inlines(value: Any) -> bool:
@@ -114,5 +116,6 @@ def _jsonb(tree: Any) -> str:
     return json.dumps(tree, ensure_ascii=False)
 
 
-def _columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+def _rows(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Rows as one JSON parameter, bytes in hexadecimal."""
+    return json.dumps([dict(zip(names, (value.hex() if isinstance(value, bytes | bytearray) else value for value in row), strict=True)) for row in rows])

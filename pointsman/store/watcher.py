@@ -190,7 +190,7 @@ class Watcher:
             if self.server.wait() == 0 or self.stopping:
                 return
             ends = [*ends[-ENDS_IN_A_ROW:], time.monotonic()]
-            if not self.ready or len(ends) > ENDS_IN_A_ROW and ends[-1] - ends[0] < IN_A_ROW_SECONDS:
+            if not self.ready or (len(ends) > ENDS_IN_A_ROW and ends[-1] - ends[0] < IN_A_ROW_SECONDS):
                 # The next `start` tries again, and there is somebody to tell then.
                 raise broken("postgres", self.place, tail)
 

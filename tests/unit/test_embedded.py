@@ -16,10 +16,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
+import pointsman
 from pointsman.errors import StoreUnavailable
 from pointsman.store.diagnosis import Finding, diagnose, held, probe, redacted
 from pointsman.store.diagnosis import accounts as accounts_for
-from pointsman.store.embedded import EmbeddedPostgres, conninfo, find_pg_bin, fits_socket, socket_folder
+from pointsman.store.embedded import EMPTY_PACKAGES, EmbeddedPostgres, conninfo, find_pg_bin, fits_socket, socket_folder
 from pointsman.store.watcher import LOG_BYTES
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="SKIPPED: only root can become other users")
@@ -264,8 +265,8 @@ def test_a_place_that_is_a_link_is_refused(tmp_path: Path) -> None:
 
 @as_root
 def test_a_home_of_another_user(open_home: Path) -> None:
-    code = f"""
-import os, sys
+    code = f"""{EMPTY_PACKAGES}
+import os
 from pathlib import Path
 import psycopg
 from pointsman.errors import StoreUnavailable
@@ -273,12 +274,14 @@ from pointsman.store.diagnosis import diagnose
 from pointsman.store.embedded import EmbeddedPostgres
 os.setgroups([]); os.setgid({STRANGER}); os.setuid({STRANGER})
 try:
-    EmbeddedPostgres.start(Path(sys.argv[1]), durable=False)
+    EmbeddedPostgres.start(Path(sys.argv[2]), durable=False)
 except StoreUnavailable as error:
     print(error)
-print([found for found in diagnose(Path(sys.argv[1]), None) if found.check == "folder"])
+print([found for found in diagnose(Path(sys.argv[2]), None) if found.check == "folder"])
 """
-    tried = subprocess.run([sys.executable, "-c", code, str(open_home)], capture_output=True, text=True, check=True)
+    tried = subprocess.run(
+        [sys.executable, "-c", code, str(Path(pointsman.__file__).parent), str(open_home)], capture_output=True, text=True, check=True
+    )
     assert "cannot be used: Permission denied" in tried.stdout and "belongs to user 0" in tried.stdout
 
 

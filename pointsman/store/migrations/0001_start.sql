@@ -49,7 +49,7 @@ CREATE TABLE pointsman.salt (
 CREATE TABLE pointsman.payload (
     run_id text NOT NULL,
     digest text NOT NULL,
-    body   bytea NOT NULL,
+    body   text NOT NULL,
     PRIMARY KEY (run_id, digest)
 );
 
@@ -72,22 +72,20 @@ CREATE INDEX approval_by_run ON pointsman.approval (run_id);
 CREATE INDEX approval_open ON pointsman.approval (state, opened_at);
 
 -- Extends the chain of one run if the caller still owns it and knows its head; otherwise nothing of the statement happens.
+-- Rows come as JSON: one parameter of any length costs a client far less than an array for every column.
 CREATE FUNCTION pointsman.extend(
-    p_run text, p_epoch bigint, p_seq bigint, p_hash text,
-    p_seqs bigint[], p_times text[], p_branches int[], p_positions text[], p_kinds text[], p_fields text[], p_payloads text[],
-    p_prevs text[], p_hashes text[], p_digests text[], p_bodies bytea[]
+    p_run text, p_epoch bigint, p_seq bigint, p_hash text, p_new_seq bigint, p_new_hash text, p_rows json, p_payloads json
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     v_epoch bigint;
-    v_count int := coalesce(array_length(p_seqs, 1), 0);
 BEGIN
-    IF v_count = 0 THEN
+    IF p_new_seq = p_seq THEN
         SELECT epoch INTO v_epoch FROM pointsman.head WHERE run_id = p_run FOR SHARE;
         IF v_epoch IS DISTINCT FROM p_epoch THEN
             RAISE EXCEPTION 'lease of run % is held under another epoch', p_run USING ERRCODE = 'PM001';
         END IF;
     ELSE
-        UPDATE pointsman.head SET seq = p_seqs[v_count], hash = p_hashes[v_count]
+        UPDATE pointsman.head SET seq = p_new_seq, hash = p_new_hash
          WHERE run_id = p_run AND epoch = p_epoch AND seq = p_seq AND hash = p_hash;
         IF NOT FOUND THEN
             SELECT epoch INTO v_epoch FROM pointsman.head WHERE run_id = p_run;
@@ -97,12 +95,12 @@ BEGIN
             RAISE EXCEPTION 'the head of run % has moved', p_run USING ERRCODE = 'PM002';
         END IF;
         INSERT INTO pointsman.journal (run_id, seq, time, branch, position, kind, fields, payloads, prev, hash)
-        SELECT p_run, * FROM unnest(p_seqs, p_times, p_branches, p_positions, p_kinds, p_fields, p_payloads, p_prevs, p_hashes);
+        SELECT p_run, r.seq, r.time, r.branch, r.position, r.kind, r.fields, r.payloads, r.prev, r.hash
+          FROM json_to_recordset(p_rows)
+            AS r (seq bigint, time text, branch int, position text, kind text, fields text, payloads text, prev text, hash text);
     END IF;
-    IF coalesce(array_length(p_digests, 1), 0) > 0 THEN
-        INSERT INTO pointsman.payload (run_id, digest, body)
-        SELECT p_run, * FROM unnest(p_digests, p_bodies) ON CONFLICT DO NOTHING;
-    END IF;
+    INSERT INTO pointsman.payload (run_id, digest, body)
+    SELECT p_run, r.digest, r.body FROM json_to_recordset(p_payloads) AS r (digest text, body text) ON CONFLICT DO NOTHING;
     RETURN true;
 END $$;
 
