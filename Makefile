@@ -5,6 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
+export UV_COMPILE_BYTECODE := 1
 ROOMS := $(wildcard pointsman graphs nodes tools guards evals)
 
 .DEFAULT_GOAL := explain

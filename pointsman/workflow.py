@@ -71,8 +71,8 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         part = action if isinstance(action, Node) else code(action)
         part.name, part.max_visits, part.policies = node, max_visits, (self.policy,)
         declared = options.pop("destinations", None)
-        part.targets = tuple(declared) if declared is not None else _command_targets(part.subject)
-        options.setdefault("input_schema", _input_schema(part.subject))
+        part.targets = tuple(declared) if declared is not None else _command_targets(part.subject) if part.kind == "code" else ()
+        options.setdefault("input_schema", _input_schema(part.subject) if part.kind == "code" else None)
         options["metadata"] = {**(options.get("metadata") or {}), "kind": part.kind}
         self.parts[node] = part
         return super().add_node(node, step_function(part), destinations=declared or part.targets, **options)

@@ -45,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop(name, None)
     os.environ["LANGSMITH_TRACING"] = "false"
     if not hasattr(config, "workerinput"):
-        folder = Path(tempfile.mkdtemp(prefix="pm-"))
+        folder = Path(tempfile.mkdtemp(prefix="pmt-"))
         folder.chmod(0o755)  # the server of root runs as somebody else, who has to pass through
         os.environ[FOLDER] = str(folder)
 

@@ -1,0 +1,1 @@
+"""Policies, limits and roles of these workflows."""

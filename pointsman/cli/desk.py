@@ -1,0 +1,95 @@
+"""Where a command sits: its two outlets, the one event loop, and what errors and interruptions turn into."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console, RenderableType
+
+from pointsman.errors import BadInput, NotFound, PointsmanError
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
+As = Annotated[str | None, typer.Option("--as", "--by", metavar="NAME", help="Act as NAME; only where guards/roles.toml says `allow_as = true`. Else you act as your operating-system user.")]
+Graph = Annotated[str | None, typer.Option("--graph", metavar="GRAPH", help="FILE:VAR of the run's graph, where langgraph.json does not name it.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or its beginning.")]
+
+DONE, FINDING, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes of every command."""
+
+
+@dataclass
+class Desk:
+    """The outlets of one command."""
+
+    json: bool
+    out: Console
+    err: Console
+    left: str = "Nothing is lost: type the same command again to go on."
+    """What an interrupted person is told."""
+
+    def give(self, data: Any, *pages: RenderableType) -> None:
+        """The result of the command: `data` for a machine, the pages for a person."""
+        if self.json:
+            sys.stdout.write(json.dumps(data, indent=1, default=str) + "\n")
+        else:
+            self.out.print(*pages, sep="\n")
+
+
+def perform(command: Callable[[Desk], Awaitable[int]], as_json: bool) -> NoReturn:
+    """Run a command to its exit code. No error reaches the person as a traceback (`POINTSMAN_DEBUG=1` prints it as well)."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    outlets = {"markup": False, "highlight": False, "emoji": False, "soft_wrap": False}
+    desk = Desk(as_json, Console(**outlets), Console(stderr=True, **outlets))  # type: ignore[arg-type]
+    raise typer.Exit(_code(command, desk))
+
+
+def _code(command: Callable[[Desk], Awaitable[int]], desk: Desk) -> int:
+    async def run() -> int:
+        return await command(desk)
+
+    try:
+        code = asyncio.run(run())
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        desk.err.print(f"Interrupted. {desk.left}")
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader (`| head`) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except PointsmanError as error:
+        _tell(desk, error, str(error))
+        return WRONG_USE if isinstance(error, BadInput | NotFound) else FINDING
+    except Exception as error:
+        _tell(desk, error, _unforeseen(error))
+        return FINDING
+
+
+def _tell(desk: Desk, error: Exception, text: str) -> None:
+    from pointsman.cli.printable import plain
+
+    if os.environ.get("POINTSMAN_DEBUG"):
+        traceback.print_exception(error)
+    desk.err.print(plain(text.rstrip(), lines=True), style="red")
+    if desk.json:
+        told = {name: getattr(error, name, None) for name in ("what", "undone", "remedy")}
+        sys.stdout.write(json.dumps({"error": {"type": type(error).__name__, **told, "what": told["what"] or text}}) + "\n")
+
+
+def _unforeseen(error: Exception) -> str:
+    """An error that nobody worded: its type, its text, the last place outside installed packages, and what to do."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
+    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    module = type(error).__module__.partition(".")[0]
+    remedy = "run `pointsman doctor`" if module in ("psycopg", "psycopg_pool") else "mend it, or run again with POINTSMAN_DEBUG=1 for the whole traceback"
+    return f"{type(error).__name__}: {error}{where}. Next: {remedy}."

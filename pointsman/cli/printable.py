@@ -1,0 +1,133 @@
+"""What a terminal may be shown: every text that comes from a record, a file name or an error passes `plain`, every value `preview`."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from pointsman import canonical
+
+_UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))
+"""Categories of characters that move the cursor, turn the line round, or are not seen at all."""
+
+_MARKS = {"\n": "⏎", "\r": "", "\t": " "}
+
+
+def plain(text: str, *, lines: bool = False) -> str:
+    """`text` with nothing in it that a terminal obeys: ANSI, control, bidi and invisible characters stand as `\\u{1b}`.
+
+    Line breaks stand as ⏎ unless `lines` keeps them. What is returned is no rich markup either: print it as `rich.text.Text`.
+    """
+    return text if text.isprintable() else "".join(_shown(sign, lines) for sign in text)
+
+
+def preview(tree: Any, room: int = 160) -> str:
+    """A recorded value (an encoded tree) in about `room` characters, safe to print; what is cut is counted."""
+    try:
+        value = canonical.decode(tree)
+    except Exception:  # an altered record is shown as it is: it is `--verify` that judges
+        value = tree
+    return _said(value, room)
+
+
+def _shown(sign: str, lines: bool) -> str:
+    if sign in _MARKS:
+        return sign if lines and sign == "\n" else _MARKS[sign]
+    return f"\\u{{{ord(sign):x}}}" if unicodedata.category(sign) in _UNSEEN else sign
+
+
+def _said(value: Any, room: int) -> str:
+    if isinstance(value, str):
+        return _text(value, room)
+    if isinstance(value, dict):
+        return _file(value) if value.keys() == {"name", "sha256", "size"} else _object(value, room)
+    if isinstance(value, list):
+        return _items([(None, item) for item in value], room, "[]", "items")
+    return _scalar(value, room)
+
+
+def _scalar(value: Any, room: int) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, bytes):
+        return f"{len(value):,} bytes"
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return f"{value.total_seconds():g} s"
+    return _clipped(plain(str(value)), room)
+
+
+def _text(value: str, room: int) -> str:
+    # Cut before it is made plain: a document may be megabytes.
+    cut = len(value) > max(room, 12)
+    kept = plain(value[: max(room - 20, 12)].rstrip() if cut else value)
+    return f'"{kept}…" ({len(value):,} characters)' if cut else f'"{kept}"'
+
+
+def _file(value: dict[str, Any]) -> str:
+    return f"{_clipped(plain(str(value['name'])), 60)} ({value['size']:,} bytes, sha256 {plain(str(value['sha256']))[:12]})"
+
+
+def _object(value: dict[Any, Any], room: int) -> str:
+    return _items([(_clipped(plain(str(key)), 30), item) for key, item in value.items()], room, "{}", "fields")
+
+
+def _items(pairs: list[tuple[str | None, Any]], room: int, brackets: str, noun: str) -> str:
+    parts: list[str] = []
+    used = 2
+    for name, item in pairs:
+        part = (f"{name}: " if name is not None else "") + _said(item, max(room // 3, 24))
+        if parts and used + len(part) > room:
+            break
+        parts.append(part)
+        used += len(part) + 2
+    left = len(pairs) - len(parts)
+    return brackets[0] + ", ".join(parts) + (f", … {left} more {noun}" if left else "") + brackets[1]
+
+
+def _clipped(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 1] + "…"
+
+
+def clipped(text: str, room: int) -> str:
+    """`text` made plain and cut to `room` characters."""
+    return _clipped(plain(text), room)
+
+
+def moment(text: str) -> str:
+    """A recorded instant in the reader's own time, with how long ago that is."""
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        return plain(text)
+    return f"{instant.astimezone():%Y-%m-%d %H:%M:%S %Z} ({ago(instant)})"
+
+
+def ago(instant: datetime) -> str:
+    """How long ago an instant is, in one unit."""
+    seconds = (datetime.now(UTC) - instant).total_seconds()
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {unit} ago"
+    return f"{int(seconds)} s ago" if seconds >= 0 else f"in {duration(-seconds)}"
+
+
+def duration(seconds: float | None) -> str:
+    """A duration to read: milliseconds below a second, minutes above ninety."""
+    if seconds is None:
+        return ""
+    if seconds < 1:
+        return f"{round(seconds * 1000)} ms"
+    return f"{seconds:.1f} s" if seconds < 90 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number with its noun: `1 document`, `3 documents`."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
