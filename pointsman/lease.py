@@ -42,7 +42,7 @@ class Owner:
         self.clock = clock
         self.ttl = ttl
         self.name = f"{_machine()}|{os.getpid()}|{lock}"
-        self._deadline = clock.monotonic()
+        self._leases: dict[str, Lease] = {}
 
     @classmethod
     @asynccontextmanager
@@ -66,35 +66,43 @@ class Owner:
             path.unlink(missing_ok=True)
             os.close(descriptor)
 
-    def alive(self) -> bool:
-        """Whether its leases still hold by the local clock."""
-        return self.clock.monotonic() < self._deadline
-
-    def extended(self, since: float) -> None:
-        """The database has just granted `ttl` seconds to a request sent at `since` on the local clock."""
-        self._deadline = max(self._deadline, since + self.ttl)
+    def hold(self, lease: Lease) -> None:
+        """Renew a lease from now on."""
+        self._leases[lease.run_id] = lease
 
     async def _keep(self) -> None:
         while True:
+            await asyncio.sleep(self.ttl / 3)
+            held = self._leases = {run_id: lease for run_id, lease in self._leases.items() if not lease.lost}
+            if not held:
+                continue
             since = self.clock.monotonic()
             with contextlib.suppress(psycopg.Error, PoolTimeout, OSError):
-                await self.store.fetch("renew", self.ttl, self.name)
-                self.extended(since)
-            await asyncio.sleep(self.ttl / 3)
+                renewed = {(row["run_id"], row["epoch"]) for row in await self.store.fetch("renew", self.ttl, self.name)}
+                for lease in held.values():
+                    # A lease that somebody took over is not made good by renewing the others.
+                    if (lease.run_id, lease.epoch) in renewed:
+                        lease.deadline = since + self.ttl
+                    elif lease.granted < since:
+                        lease.lost = True
 
 
 class Lease:
     """The right of one owner to advance one run, under one epoch."""
 
-    def __init__(self, owner: Owner, run_id: str, epoch: int) -> None:
+    def __init__(self, owner: Owner, run_id: str, epoch: int, since: float) -> None:
         self.owner = owner
         self.run_id = run_id
         self.epoch = epoch
+        self.granted = since
+        """When it was asked for, by the local clock."""
+        self.deadline = since + owner.ttl
+        """When it ends by the local clock unless it is renewed: measured from before the request was sent, so no later than the database's end."""
         self.lost = False
 
     def holds(self) -> bool:
         """Whether it may still write and call, as far as is known here."""
-        return not self.lost and self.owner.alive()
+        return not self.lost and self.owner.clock.monotonic() < self.deadline
 
     def check(self) -> None:
         """Raises `LeaseLost` where the local deadline has passed: called right before every call is sent."""
@@ -119,8 +127,9 @@ async def claim(owner: Owner, run_id: str, tx: Transaction) -> tuple[Lease, Head
         await _wait_is_over(owner.store, run_id, row)
     since = owner.clock.monotonic()
     claimed = (await tx.fetch("claim", owner.name, owner.ttl, run_id))[0]
-    owner.extended(since)
-    return Lease(owner, run_id, claimed["epoch"]), Head(claimed["seq"], claimed["hash"])
+    lease = Lease(owner, run_id, claimed["epoch"], since)
+    owner.hold(lease)
+    return lease, Head(claimed["seq"], claimed["hash"])
 
 
 def open_intents(events: list[Event]) -> dict[str, Event]:

@@ -170,7 +170,7 @@ class Runs:
 
     async def sweep(self, graph: str | None = None) -> list[Run]:
         """Go on with every run that was accepted or begun and that nobody holds; the runs that were picked up."""
-        rows = await self.owner.store.fetch("unowned_runs", graph, graph)
+        rows = await self.owner.store.fetch("unsettled_runs", graph, graph)
         for row in rows:
             self.engine.advance(row["run_id"])
         return [Run(row["run_id"], row["graph"], self) for row in rows]

@@ -196,7 +196,8 @@ class Segment:
 
     async def _parked(self, error: Exception) -> None:
         journal = self._journal
-        step, cause = self.gateway.failures[0] if self.gateway.failures else (None, error)
+        told = [(step, failed) for step, failed in self.gateway.failures if failed is error]
+        step, cause = (told or self.gateway.failures or [(None, error)])[-1]
         what = cause.what if isinstance(cause, PointsmanError) else str(cause) or type(cause).__name__
         retryable = isinstance(cause, ToolFailed | OutcomeUnknown) and cause.retryable
         payloads = {"error": journal.payload({"type": type(cause).__name__, "what": _clean(what)})}

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import merge_configs
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, Send
@@ -187,11 +188,10 @@ class Controlled(CompiledStateGraph[Any, Any, Any, Any]):
     async def astream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:  # type: ignore[override]
         """Advance a run and stream it, as in LangGraph. Raises what `Segment.open` raises, and what a failing step raised, after parking the run."""
         if KEY in (config or {}).get("configurable", {}):  # a subgraph: the segment is its parent's
-            async for part in super().astream(input, config, **options):
+            async for part in super().astream(input, merge_configs(config, {"recursion_limit": self.plan.supersteps}), **options):
                 yield part
             return
-        merged: RunnableConfig = {**(self.config or {}), **(config or {})}
-        async with Segment.open(self.plan, input, merged) as (segment, given, own):
+        async with Segment.open(self.plan, input, merge_configs(self.config, config)) as (segment, given, own):
             options |= {"durability": "sync", "control": segment.control}
             async for part in super().astream(given, own, **options):
                 yield part

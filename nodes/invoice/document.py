@@ -28,6 +28,8 @@ MAX_PAGE: Final = 5 * 1024 * 1024
 """Bytes of the longest drawing instructions of one page, unpacked."""
 MAX_TEXT: Final = 2_000_000
 """Characters of the longest text that is read from one document."""
+MAX_LINE: Final = 1000
+"""Characters kept of one line: no printed line is longer, and the patterns that read it must not have to try for ever."""
 MAX_ATTACHMENTS: Final = 50
 
 _XML_NAMES: Final = ("factur-x.xml", "zugferd-invoice.xml", "xrechnung.xml")
@@ -158,4 +160,4 @@ def clean(text: str) -> str:
     whole = re.sub(r"[\u00ad\u200b-\u200f\u2028-\u202e\u2060\ufeff]", "", whole.replace("\u202f", "\u00a0"))
     whole = "".join(sign for sign in whole if sign in "\n\t" or unicodedata.category(sign) not in ("Cc", "Cs", "Co"))
     whole = re.sub(r"(?<!\d)[\u00a0\u2009]|[\u00a0\u2009](?!\d)", " ", whole)
-    return "\n".join(line.strip() for line in whole.split("\n"))
+    return "\n".join(line.strip()[:MAX_LINE] for line in whole.split("\n"))

@@ -14,9 +14,8 @@ from tools.ledger import Kind, kind_of
 
 _ANY: Final = re.compile(rf"(?:{'|'.join(pattern for pattern, _ in TITLES)})(?![\w-])", re.IGNORECASE)
 _OTHER: Final = re.compile(rf"(?P<title>{OTHER_TITLES})(?:\s+(?:N[ro°]\.?|Nummer|number|#)?\s*:?\s*\S*\d\S*)?", re.IGNORECASE)
-# What may stand after a title: a code, a number, a date, and the words between them. Anything else is prose.
-_BETWEEN: Final = r"N[ro°º]\.?(?!\w)|Nummer|Number|[:#]|ID|vom|von|of|dated|issued|at|on|du"
-_AFTER: Final = re.compile(rf"(?:\s*(?:\([^)]*\)|[|/–-]|{_BETWEEN}|\S*\d\S*))*\s*", re.IGNORECASE)
+_BETWEEN: Final = r"N[ro°º]\.?|Nummer|Number|[:#|/–-]|ID|vom|von|of|dated|issued|at|on|du"
+_WORD: Final = re.compile(rf"(?:{_BETWEEN})[:.]?|[:#]?\S*\d\S*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -49,12 +48,12 @@ def _title(line: str) -> Title | None:
     if not found:
         return None
     rest = line[found.end() :]
-    undated = DATE.sub(" 0 ", rest)
-    if not _AFTER.fullmatch(undated):
+    # A code, a number, a date, and the words between them may stand after a title. Anything else is prose.
+    words = re.sub(r"\([^)]*\)|:", " ", DATE.sub(" ", rest)).split()
+    if not all(_WORD.fullmatch(word) for word in words):
         return None
     code = next((code for pattern, code in TITLES if re.search(rf"(?<!\w)(?:{pattern})(?![\w-])", line, re.IGNORECASE)), None)
     if said := re.search(r"\((\d{2,3})\)", rest):
         code = said[1]
-    named = re.sub(r"\([^)]*\)", " ", DATE.sub(" ", rest))
-    named = re.sub(rf"(?:^|\s)(?:{_BETWEEN})(?=\s|$)", " ", named, flags=re.IGNORECASE)
-    return Title(kind=kind_of(code) if code else "invoice", code=code, numbers=tuple(identifier(" ".join(named.split()))), line=line)
+    named = " ".join(word for word in words if any(sign.isdigit() for sign in word)).lstrip("#")
+    return Title(kind=kind_of(code) if code else "invoice", code=code, numbers=tuple(identifier(named)), line=line)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pointsman.errors import LeaseHeld, PointsmanError
+from pointsman.errors import LeaseHeld
 from pointsman.lease import Owner
 from pointsman.segment import FINISHED, OWNER, RUN
 
@@ -46,9 +46,10 @@ class Engine:
         return row
 
     async def drain(self) -> None:
-        """Wait until every run that was begun here has settled."""
+        """Wait until every run that was begun here has settled, or could not go on."""
         while tasks := [task for task in self._tasks.values() if not task.done()]:
             await asyncio.wait(tasks)
+        await self.stop()
 
     async def stop(self) -> None:
         """Let go of every run at once; whoever comes next goes on with them."""
@@ -80,10 +81,10 @@ class Engine:
                 pass
         except LeaseHeld:
             raise
-        except PointsmanError as error:
-            _log.info("run %s: %s", row["run_id"], error)
         except Exception as error:
-            # The run is parked with this error on record; it is told where people look, not here.
+            # Where the segment put its end on record, the error is told there, to whoever looks at the run.
+            if (await self._row(row["run_id"]))["state"] not in SETTLED:
+                raise
             _log.info("run %s: %s: %s", row["run_id"], type(error).__name__, error)
 
     async def _decided(self, run_id: str) -> bool:

@@ -216,6 +216,8 @@ class Gateway:
                 account.settle(event.fields["approval"], Spend(approvals=1))
 
     def _refuse(self, step: Step) -> None:
+        if step.over:
+            raise PointsmanError("the step has ended", step=step.position, undone="the call was not made")
         if step.asks:
             raise GraphInterrupt(tuple(step.asks.values()))
         if step.error is not None:

@@ -42,6 +42,8 @@ class Step:
     """Questions that stopped this step, by approval id. Once there is one, the step makes no further call."""
     error: BaseException | None = None
     """Why the step must not go on, though its body may have swallowed it: a lost lease, a divergence."""
+    over: bool = False
+    """True once it has ended: a thread it left behind makes no further call."""
     inputs: dict[str, str] = field(default_factory=dict)
     """Salted digests of the fields it received."""
     exit: str = "done"

@@ -21,6 +21,10 @@ from pointsman.schema import Schema
 from pointsman.tool import Contract, port
 
 
+PLAIN_SUPERSTEPS = 10_007
+"""LangGraph's own default, for plain subgraphs; a workflow brings its own bound."""
+
+
 @dataclass(frozen=True, slots=True)
 class Given:
     """What a step is executed with."""
@@ -79,11 +83,15 @@ class Node:
 def step_function(node: Node) -> Callable[..., Awaitable[Any]]:
     """The function that LangGraph runs for a node."""
 
+    subject = node.subject
+
     async def run(state: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
+        assert node.subject is subject
         return await _run(node, state, config, runtime)
 
-    # LangGraph finds subgraphs by what a function reaches: let it see the user's, but inject by our own parameters.
-    run.__wrapped__ = node.subject  # type: ignore[attr-defined]
+    # LangGraph finds subgraphs by what a function reaches, here the subject itself or what it names; but it is to inject by our own parameters.
+    if inspect.isroutine(subject):
+        run.__wrapped__ = subject  # type: ignore[attr-defined]
     run.__signature__ = inspect.Signature([inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("state", "config", "runtime")])  # type: ignore[attr-defined]
     run.__name__ = node.name
     run.__annotations__ = {}
@@ -92,6 +100,8 @@ def step_function(node: Node) -> Callable[..., Awaitable[Any]]:
 
 async def _run(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
     gateway: Gateway = config["configurable"][KEY]
+    # Graphs that the body runs inherit this config; the bound on our supersteps is not theirs.
+    config["recursion_limit"] = PLAIN_SUPERSTEPS
     step = _begin(node, state, config, runtime, gateway)
     if node.max_visits is not None and _visit(step.position) > node.max_visits:
         what = f"{node.name} was visited {node.max_visits} times, its max_visits"
@@ -111,6 +121,7 @@ async def _run(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[
         gateway.failed(step, error)
         raise
     finally:
+        step.over = True
         port.reset(before)
     return _finish(node, step, gateway, outcome)
 

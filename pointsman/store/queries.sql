@@ -85,10 +85,10 @@ SELECT * FROM pointsman.run
 WHERE (%s::text IS NULL OR graph = %s) AND (%s::text[] IS NULL OR state = ANY (%s::text[]))
 ORDER BY accepted_at DESC, run_id LIMIT %s
 
--- name: unowned_runs
--- Runs that began and that nobody holds: what a killed owner left.
+-- name: unsettled_runs
+-- Runs that have not settled: what a killed owner left is among them.
 SELECT r.* FROM pointsman.run r JOIN pointsman.head h USING (run_id)
-WHERE r.state = 'running' AND (%s::text IS NULL OR r.graph = %s) ORDER BY r.accepted_at
+WHERE r.state IN ('accepted', 'running') AND (%s::text IS NULL OR r.graph = %s) ORDER BY r.accepted_at
 
 -- name: read_events
 SELECT seq, time, branch, position, kind, fields, payloads, prev, hash FROM pointsman.journal WHERE run_id = %s AND seq > %s ORDER BY seq

@@ -1,0 +1,72 @@
+"""What can be typed next, for each state a run can be in: real ids and node names, ready to be copied."""
+
+from __future__ import annotations
+
+import shlex
+
+from pointsman.cli.printable import plain
+from pointsman.cli.story import Call, Next, Story
+
+
+def commands(story: Story) -> list[Next]:
+    """The next commands for a run, the likeliest first."""
+    told = {"waiting": _waiting, "parked": _parked, "failed": _failed, "done": _done, "paused": _going, "accepted": _going, "running": _going}.get(story.state)
+    return told(story) if told else []
+
+
+def _waiting(story: Story) -> list[Next]:
+    if not story.questions:
+        return [*_answers(story), Next(f"pointsman resume {story.short}", "go on: every question has its answer")]
+    ask = story.questions[0]
+    who = f"; needs the role {ask.role}" if ask.role else ""
+    return [
+        Next(f"pointsman approve {ask.approval[:8]} --note TEXT", f"let exactly this {plain(ask.tool)} happen{who}"),
+        Next(f"pointsman reject {ask.approval[:8]} --note TEXT", "refuse it; the run goes on by its exit `rejected`"),
+    ]
+
+
+def _parked(story: Story) -> list[Next]:
+    failure = story.failure
+    answers = _answers(story)
+    resume = Next(f"pointsman resume {story.short}", "try again as it is: what is done is not repeated")
+    cancel = Next(f"pointsman cancel {story.short}", "give the run up")
+    if failure is not None and failure.retryable:
+        return [resume, cancel]  # an effect that is safe to send again needs no answer
+    if answers:
+        return [*answers, cancel]
+    repair = [_rerun(story, failure.position, failure.node)] if failure is not None and failure.node else []
+    return [*repair, resume, cancel]
+
+
+def _answers(story: Story) -> list[Next]:
+    return [next for call in story.unknown for next in _answer(call)]
+
+
+def _answer(call: Call) -> list[Next]:
+    where = f"pointsman answer {call.call[:8]}"
+    return [
+        Next(f"{where} --happened --result JSON", f"{plain(call.target)} did happen, and this is what it answered"),
+        Next(f"{where} --did-not-happen", f"{plain(call.target)} did not happen; it is made again"),
+    ]
+
+
+def _failed(story: Story) -> list[Next]:
+    ends = [step for step in story.steps if set(step.to) & {"failed", "quarantined"}]
+    return [_rerun(story, ends[-1].position, ends[-1].node)] if ends else []
+
+
+def _done(story: Story) -> list[Next]:
+    return [Next(f"pointsman show {story.short} --verify", "prove that the record is whole")]
+
+
+def _going(story: Story) -> list[Next]:
+    return [Next(f"pointsman resume {story.short}", "go on with it, if the process that had it is gone")]
+
+
+def _rerun(story: Story, position: str, node: str) -> Next:
+    """A repair of one node. By its name where that means this step, else by its position."""
+    newest = [step for step in story.steps if step.node == node]
+    target = node if newest and newest[-1].position == position else position
+    fields = [value.name for step in newest[-1:] for value in step.inputs]
+    shown = f" (fields: {', '.join(map(plain, fields))})" if fields else ""
+    return Next(f"pointsman rerun {story.short} --node {shlex.quote(plain(target))} --set FIELD=JSON", f"mend its input and go on from there{shown}")

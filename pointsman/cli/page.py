@@ -1,0 +1,219 @@
+"""The story of a run as a page for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from pointsman.cli.printable import clipped, counted, duration, moment, plain, preview
+from pointsman.cli.story import Ask, Call, Failure, Mark, Next, Step, Story, Value
+
+STYLE = {
+    "done": "green", "parked": "red", "failed": "red", "quarantined": "magenta", "cancelled": "dim", "waiting": "yellow",
+    "refused": "red", "unknown": "bold red", "open": "bold red", "denied": "red", "rejected": "red", "expired": "red", "limit": "red",
+}  # fmt: skip
+"""Colours by state and outcome; every one of them also stands there as a word."""
+
+_ROOM, _WIDE = 160, 600
+"""Characters of a value in a step, and where somebody has to decide on it."""
+
+_TARGETS = {"__end__": "end"}
+
+
+def page(story: Story) -> RenderableType:
+    """The whole page: head, steps in order, trouble and questions, next commands."""
+    parts: list[RenderableType] = [_head(story), Text()]
+    for chapter in story.chapters:
+        parts += [_step(chapter) if isinstance(chapter, Step) else _mark(chapter), Text()]
+    return Group(*parts, *_matters(story))
+
+
+def ending(story: Story) -> RenderableType:
+    """How a run stands, without its steps: what a command that advanced it says."""
+    return Group(_title(story), _grid(_outcome(story)), Text(), *_matters(story))
+
+
+def following(next_commands: Iterable[Next]) -> RenderableType:
+    """The commands that can be typed next, each on a line that can be copied."""
+    lines = [line for step in next_commands for line in (Text(f"  {step.command}", "bold", no_wrap=True, overflow="ignore"), Padding(Text(step.why, "dim"), (0, 0, 0, 6)))]
+    return Group(Text("Next", "bold"), *lines) if lines else Text()
+
+
+def state(word: str) -> Text:
+    """A state in its colour."""
+    return Text(plain(word), STYLE.get(word, ""))
+
+
+def rows(*, head: tuple[str, ...], least: tuple[int, ...] = ()) -> Table:
+    """An empty table in the style of all: no frame, the last column takes what room there is."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", expand=False)
+    for number, name in enumerate(head):
+        last = number == len(head) - 1
+        table.add_column(name, overflow="fold" if last else "ellipsis", no_wrap=not last, min_width=least[number] if number < len(least) else None)
+    return table
+
+
+def spent(story: Story) -> str:
+    """What a run cost, in words."""
+    names = {"tool_calls": ("tool call", ""), "model_calls": ("model call", ""), "tokens": ("token", ""), "approvals": ("approval", "")}
+    parts = [counted(int(amount), *names[name]) for name, amount in story.spend.items() if name in names]
+    money = [f"${story.spend['usd']}"] if "usd" in story.spend else []
+    return ", ".join([*parts, *money, f"{duration(story.seconds)} of work"])
+
+
+def verdict(faults: list[tuple[int, str]], events: int, payloads: int) -> RenderableType:
+    """What the proof of a record came to."""
+    if not faults:
+        return Text(f"Verified: {counted(events, 'event')}, {counted(payloads, 'payload')}, chain whole.", "green")
+    lines = [Text.assemble((f"  event {seq}  ", "bold red"), plain(what)) for seq, what in faults]
+    return Group(Text(f"NOT WHOLE: {counted(len(faults), 'fault')} in the record", "bold red"), *lines)
+
+
+def _title(story: Story) -> Text:
+    branch = f" · {counted(story.reruns, 'rerun')}" if story.reruns else ""
+    return Text.assemble(("Run ", "bold"), (story.run, "bold"), " · ", plain(story.graph), " · ", (story.shown_state, f"bold {STYLE.get(story.shown_state, '')}"), branch)
+
+
+def _head(story: Story) -> RenderableType:
+    lines = [("accepted", Text(moment(story.accepted_at) + (f" by {plain(story.by)}" if story.by else "")))]
+    if story.state not in ("accepted", "running"):
+        lines.append((story.shown_state, Text(moment(story.changed_at))))
+    lines += [("spent", Text(spent(story))), ("record", Text(f"{counted(story.events, 'event')}, version {(story.version or 'none yet')[:12]}"))]
+    if story.key:
+        lines.append(("key", Text(clipped(story.key, 80))))
+    lines += [("input", _value(value, _ROOM)) for value in story.inputs]
+    return Group(_title(story), _grid([*lines, *_outcome(story)]))
+
+
+def _outcome(story: Story) -> list[tuple[str, Text]]:
+    lines = [("reason", Text(clipped(story.reason, _WIDE)))] if story.reason else []
+    return lines + [("output", _value(value, _ROOM)) for value in story.outputs]
+
+
+def _grid(lines: Iterable[tuple[str, Text]], indent: int = 2, width: int = 8) -> RenderableType:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True, min_width=width)
+    table.add_column(overflow="fold")
+    before = None
+    for label, text in lines:
+        table.add_row("" if label == before else label, text)
+        before = label
+    return Padding(table, (0, 0, 0, indent)) if table.row_count else Text()
+
+
+def _value(value: Value, room: int) -> Text:
+    shown = preview(value.tree, room) if value.kept else "(erased: its payload is gone)"
+    return Text.assemble((plain(value.name), "cyan"), f": {shown}")
+
+
+def _step(step: Step) -> RenderableType:
+    depth = step.position.count("/")
+    seconds = duration((datetime.fromisoformat(step.ended) - datetime.fromisoformat(step.began)).total_seconds()) if step.ended else "not finished"
+    notes = [f"branch {step.branch}"] if step.branch else []
+    notes += [f"{step.tries} tries"] if step.tries > 1 else []
+    notes += ["unchanged: recorded output kept"] if step.unchanged else [seconds]
+    title = Text.assemble((f"{step.number:>3}  ", "dim"), (plain(step.position), "bold"), ("   " + " · ".join(notes), "dim" if step.ended else "red"))
+    lines = _inputs(step.inputs)
+    lines += [line for call in step.calls for line in _call(call)]
+    lines += [("asked", _ask(ask)) for ask in step.asks]
+    lines += [("out", _value(value, _ROOM)) for value in step.outputs]
+    if step.to:
+        lines.append(("then", _route(step)))
+    return Padding(Group(title, _grid(lines, indent=5, width=5)), (0, 0, 0, 2 * depth))
+
+
+def _inputs(values: list[Value]) -> list[tuple[str, Text]]:
+    """Values that the page has shown already stand by their names."""
+    known = [plain(value.name) for value in values if not value.new]
+    lines = [("in", Text(", ".join(known), "cyan"))] if known else []
+    return lines + [("in", _value(value, _ROOM)) for value in values if value.new]
+
+
+def _route(step: Step) -> Text:
+    targets = ", ".join(plain(_TARGETS.get(target, target)) for target in step.to)
+    how = f"decided by {step.decided_by}" + (f", exit {plain(step.exit)}" if step.exit not in (None, "done") else "")
+    reason = f": {clipped(step.reason, _ROOM)}" if step.reason else ""
+    return Text.assemble("→ ", (targets, "bold"), (f"  ({how})", "dim"), reason)
+
+
+def _call(call: Call) -> list[tuple[str, Text]]:
+    if call.value is not None:
+        return [("took", Text.assemble(plain(call.target), " = ", clipped(call.value, 60)))]
+    facts = [f"{call.verdict} by rule {plain(call.rule or '')}"] if call.verdict else []
+    facts += [f"key {call.key[:8]}"] if call.key else []
+    facts += [f"sent {call.sends} times under one key"] if call.sends > 1 else []
+    facts += [f"outcome told by {plain(call.told_by)}"] if call.told_by else []
+    seconds = duration(float(call.spend["seconds"])) if "seconds" in call.spend else ""
+    outcome = "given again, not repeated" if call.given else "no outcome on record" if call.outcome == "open" else call.outcome
+    line = Text.assemble((plain(call.target), "bold"), f" ({call.effect}) ", (outcome, STYLE.get(call.outcome, "")), f" {seconds}".rstrip(), (" · " + " · ".join(facts) if facts else "", "dim"))
+    lines = [("call", line)]
+    if call.request is not None and call.request.kept and call.request.tree:
+        lines.append(("", Text(f"with {preview(call.request.tree, _ROOM)}", "dim")))
+    if call.trouble is not None:
+        lines.append(("", Text(f"{plain(call.trouble.type)}: {clipped(call.trouble.what, _WIDE)}", "red")))
+    elif call.result is not None and call.result.kept:
+        lines.append(("", Text(f"gave {preview(call.result.tree, _ROOM)}", "dim")))
+    return lines
+
+
+def _ask(ask: Ask) -> Text:
+    who = plain(ask.role or "anybody")
+    if ask.state == "open":
+        return Text.assemble(f"{who}, by rule {plain(ask.rule or '')}: ", ("no answer yet", "yellow"))
+    note = f', who wrote: "{clipped(ask.note, _ROOM)}"' if ask.note else ""
+    by = f" by {plain(ask.by)} (known by {plain(ask.known_by or '?')})" if ask.by else ""
+    return Text.assemble(f"{who}, by rule {plain(ask.rule or '')}: ", (ask.state, STYLE.get(ask.state, "green")), by, note)
+
+
+def _mark(mark: Mark) -> RenderableType:
+    by = f" by {plain(mark.by)}" if mark.by else ""
+    reason = f": {clipped(mark.reason, _ROOM)}" if mark.reason else ""
+    line = Text.assemble(("─── ", "dim"), (f"{clipped(mark.text, _ROOM)}{by}{reason}", "yellow"))
+    return Group(line, _grid([("set", _value(value, _ROOM)) for value in mark.values], indent=5, width=5)) if mark.values else line
+
+
+def _matters(story: Story) -> list[RenderableType]:
+    """What needs a person, and what to type."""
+    parts: list[RenderableType] = [Rule(style="dim")] if story.failure or story.questions or story.unknown else []
+    if story.failure is not None:
+        parts += [_failure(story.failure), Text()]
+    for call in story.unknown:
+        parts += [_unknown(call), Text()]
+    for ask in story.questions:
+        parts += [card(ask), Text()]
+    return [*parts, following(story.next)]
+
+
+def _failure(failure: Failure) -> RenderableType:
+    where = f"in {plain(failure.position)}" if failure.position else "between two steps"
+    title = Text.assemble(("PARKED ", "bold red"), (where, "bold"), f" · {plain(failure.trouble.type)}")
+    lines = [("error", Text(clipped(failure.trouble.what, _WIDE), "red"))]
+    lines += [("input", _value(value, _ROOM)) for value in failure.inputs]
+    lines.append(("affects", Text(", ".join(map(plain, failure.affected)) or "nothing downstream")))
+    return Group(title, _grid(lines))
+
+
+def _unknown(call: Call) -> RenderableType:
+    lines = [("call", Text(f"{call.call} in {plain(call.position)}, sent {counted(call.sends, 'time')}, key {(call.key or '')[:16]}"))]
+    if call.request is not None:
+        lines.append(("with", Text(preview(call.request.tree, _WIDE))))
+    return Group(Text.assemble(("DID THIS HAPPEN? ", "bold red"), (plain(call.target), "bold")), _grid(lines))
+
+
+def card(ask: Ask) -> RenderableType:
+    """A question as the person who decides is shown it."""
+    facts = ask.card if isinstance(ask.card, dict) else {}
+    lines = [("node", Text(f"{plain(ask.node)}, rule {plain(ask.rule or str(facts.get('rule', '')))}")), ("decides", Text(plain(ask.role or "anybody")))]
+    arguments = facts.get("arguments")
+    if isinstance(arguments, dict):
+        lines += [("with", _value(Value(name, tree), _WIDE)) for name, tree in arguments.items()]
+    if ask.expires_at:
+        lines.append(("expires", Text(moment(ask.expires_at))))
+    title = Text.assemble(("MAY THIS HAPPEN? ", "bold yellow"), (plain(ask.tool), "bold"), f" ({plain(str(facts.get('effect', '')))}) · {ask.approval[:8]}")
+    return Group(title, _grid(lines))
