@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -155,7 +155,7 @@ class Runs:
         wanted = list(states) if states else None
         return [Summary.of(row) for row in await self.owner.store.fetch("list_runs", graph, graph, wanted, wanted, limit)]
 
-    async def events(self, run: Run) -> list[Event]:
+    async def events(self, run: Run) -> Sequence[Event]:
         """The events of a run so far."""
         return await events_of(self.owner.store, run.run_id)
 
@@ -168,7 +168,7 @@ class Runs:
         await outside.resume(self.owner, run.run_id, by=by)
         self.engine.advance(run.run_id)
 
-    async def sweep(self, graph: str | None = None) -> list[Run]:
+    async def sweep(self, graph: str | None = None) -> Sequence[Run]:
         """Go on with every run that was accepted or begun and that nobody holds; the runs that were picked up."""
         rows = await self.owner.store.fetch("unsettled_runs", graph, graph)
         for row in rows:
@@ -184,12 +184,13 @@ class Runs:
         await recovery.fork(self.owner, self.graph(run.graph), run.run_id, node=node, patch=patch or {}, by=by, reason=reason)
         self.engine.advance(run.run_id)
 
-    async def inbox(self, *, role: str | None = None) -> list[Item]:
+    async def inbox(self, *, role: str | None = None) -> Sequence[Item]:
         """Questions that wait for a person; those that `role` may answer, where one is named."""
         items = []
         for row in await self.owner.store.fetch("inbox", role, role):
             card = (await payloads_of(self.owner.store, row["run_id"], [row["card_digest"]])).get(row["card_digest"], {})
-            items.append(Item(*(row[name] for name in ("approval_id", "run_id", "graph", "node", "tool", "role")), card, row["card_digest"], row["expires_at"]))
+            shown = {name: row[name] for name in ("approval_id", "run_id", "graph", "node", "tool", "role", "card_digest", "expires_at")}
+            items.append(Item(card=card, **shown))
         return items
 
     async def approve(self, item: Item, *, by: str, note: str = "", known_by: str = "code") -> None:

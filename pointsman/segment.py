@@ -25,8 +25,9 @@ from pointsman import canonical
 from pointsman.errors import Conflict, LeaseLost, NotFound, OutcomeUnknown, PointsmanError, ToolFailed, VersionMismatch
 from pointsman.event import Event
 from pointsman.gateway import KEY, Gateway, Rules
+from pointsman.gateway.step import Step
 from pointsman.home import open_owner
-from pointsman.journal import Head, Journal, append_from_outside, events_from, draft_event, payloads_of
+from pointsman.journal import Head, Journal, append_from_outside, draft_event, events_from, payloads_of
 from pointsman.lease import Lease, Owner, claim
 from pointsman.schema import Schema
 from pointsman.store.saver import RunSaver
@@ -196,13 +197,14 @@ class Segment:
 
     async def _parked(self, error: Exception) -> None:
         journal = self._journal
-        told = [(step, failed) for step, failed in self.gateway.failures if failed is error]
-        step, cause = (told or self.gateway.failures or [(None, error)])[-1]
+        failures: list[tuple[Step | None, Exception]] = [*self.gateway.failures]
+        told = [(step, failed) for step, failed in failures if failed is error]
+        step, cause = (told or failures or [(None, error)])[-1]
         what = cause.what if isinstance(cause, PointsmanError) else str(cause) or type(cause).__name__
         retryable = isinstance(cause, ToolFailed | OutcomeUnknown) and cause.retryable
         payloads = {"error": journal.payload({"type": type(cause).__name__, "what": _clean(what)})}
-        affected = list(self.plan.descendants.get(step.place.node, ())) if step else []
-        position = step.position if step else ""
+        affected = list(self.plan.descendants.get(step.place.node, ())) if step is not None else []
+        position = step.position if step is not None else ""
         draft = journal.draft("run.parked", position, payloads=payloads, error=type(cause).__name__, retryable=retryable, affected=affected)
         await self._state("parked", draft, retryable=retryable)
 
@@ -223,6 +225,7 @@ async def _addressed(owner: Owner, plan: Plan, input: Any, place: Mapping[str, A
     """The run that a call means: the one that `Runs` names, the unfinished one of the thread, or a new one."""
     if isinstance(input, Command) and (input.goto or input.update is not None):
         raise Conflict("goto and update are refused from outside: they would pass every check", undone="nothing was changed", remedy="use `Runs.rerun` with a patch")
+    run: Mapping[str, Any] | None
     if RUN in place:
         run = await owner.store.one("read_run", place[RUN])
     else:

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args, get_type_hints
+from typing import Any, Literal, Protocol, get_args, get_type_hints, overload
 
 from langchain_core.tools import StructuredTool
 from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
@@ -122,6 +122,23 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
+@overload
+def tool(function: Callable[..., Any], /) -> Tool: ...
+
+
+@overload
+def tool(
+    *,
+    effect: Effect = "execute",
+    sinks: tuple[str, ...] = (),
+    key: str | None = None,
+    reconcile: Callable[..., Awaitable[Any]] | None = None,
+    compensate: Callable[..., Any] | None = None,
+    timeout: float = 30.0,
+    result_bytes: int = RESULT_BYTES,
+) -> Callable[[Callable[..., Any]], Tool]: ...
+
+
 def tool(
     function: Callable[..., Any] | None = None,
     *,
@@ -132,7 +149,7 @@ def tool(
     compensate: Callable[..., Any] | None = None,
     timeout: float = 30.0,
     result_bytes: int = RESULT_BYTES,
-) -> Any:
+) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a typed function a tool with a contract; the docstring is its description.
 
     `effect` is the class of what it does to the world (undeclared = `execute`); `sinks` the arguments that decide who, where or

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import inspect
-import types
 import warnings
-from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
-from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Self, get_type_hints
 
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.types import Command, Send
 
 from pointsman import canonical
 from pointsman.check import Shape, code_digest, supersteps, unsound
 from pointsman.check.structure import reachable
 from pointsman.errors import BadInput, Conflict, UnsafeGraph
-from pointsman.gateway import KEY, Gateway, Rules
+from pointsman.gateway import KEY, Rules
 from pointsman.limit import Limits
 from pointsman.node import Node, step_function
 from pointsman.node.code import code
+from pointsman.node.declared import command_targets, input_schema, literals, sends
+from pointsman.node.routing import end, exits, nothing, router
 from pointsman.policy import Policy
 from pointsman.schema import Schema
 from pointsman.segment import Plan, Segment
@@ -63,17 +63,19 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         self._undeclared: list[str] = []
         self._unbounded: list[str] = []
 
-    def add_node(self, node: Any, action: Any = None, *, max_visits: int | None = None, **options: Any) -> Self:  # type: ignore[override]
+    def add_node(self, node: Any, action: Any = None, *, max_visits: int | None = None, **options: Any) -> Self:
         """Add a node: a name with a kind (`effect(…)`, `code(…)`), a plain function, or a compiled graph. `max_visits` bounds how often a run may come by."""
         if not isinstance(node, str):
             node, action = getattr(node, "name", "") or getattr(node, "__name__", ""), node
         if not node.isprintable() or node in (FAILED, QUARANTINED, RERUN) or any(sign in node for sign in "/@#+"):
-            raise BadInput(f"a node cannot be named {node!r}", remedy="use a printable name without / @ # + other than failed and quarantined")
+            raise BadInput(
+                f"a node cannot be named {node!r}", remedy="use a printable name without / @ # + other than failed and quarantined"
+            )
         part = action if isinstance(action, Node) else code(action)
         part.name, part.max_visits, part.policies = node, max_visits, (self.policy,)
         declared = options.pop("destinations", None)
-        part.targets = tuple(declared) if declared is not None else _command_targets(part.subject) if part.kind == "code" else ()
-        options.setdefault("input_schema", _input_schema(part.subject) if part.kind == "code" else None)
+        part.targets = tuple(declared) if declared is not None else command_targets(part.subject) if part.kind == "code" else ()
+        options.setdefault("input_schema", input_schema(part.subject) if part.kind == "code" else None)
         options["metadata"] = {**(options.get("metadata") or {}), "kind": part.kind}
         self.parts[node] = part
         return super().add_node(node, step_function(part), destinations=declared or part.targets, **options)
@@ -96,29 +98,34 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
                 part.routes.setdefault(exit, self._ensured(default))
         return self
 
-    def add_conditional_edges(self, source: str, path: Any, path_map: Any = None, *, max_items: int | None = None) -> Self:  # type: ignore[override]
+    def add_conditional_edges(self, source: str, path: Any, path_map: Any = None, *, max_items: int | None = None) -> Self:
         """Add edges that `path` chooses among the targets of `path_map`; `max_items` bounds how many `Send`s it may give at once."""
         function = path.func if hasattr(path, "func") and not inspect.isroutine(path) else path
-        declared = dict(path_map) if isinstance(path_map, Mapping) else {name: name for name in path_map or _literals(function)}
+        declared = dict(path_map) if isinstance(path_map, Mapping) else {name: name for name in path_map or literals(function)}
         if not declared:
             self._undeclared.append(source)
         for target in declared.values():
             self._ensured(target)
-        if max_items is None and _sends(function):
+        if max_items is None and sends(function):
             self._unbounded.append(source)
         self._routers.append(function)
         self._branches.setdefault(source, []).extend(declared.values())
-        router = _router(path, declared, max_items)
-        router.__name__ = f"{getattr(function, '__name__', 'condition').strip('<>')}{len(self._branches[source]) if source in self.branches else ''}"
-        return super().add_conditional_edges(source, router, declared or None)
+        choose = router(path, declared, max_items)
+        choose.__name__ = (
+            f"{getattr(function, '__name__', 'condition').strip('<>')}{len(self._branches[source]) if source in self.branches else ''}"
+        )
+        return super().add_conditional_edges(source, choose, declared or None)
 
-    def compile(self, checkpointer: Any = None, **options: Any) -> Controlled:  # type: ignore[override]
+    def compile(self, checkpointer: Any = None, **options: Any) -> Controlled:
         """Check the graph and make it runnable. Raises `UnsafeGraph` with every finding.
 
         Runs are checkpointed in the project's own PostgreSQL; a `checkpointer` given here is not used.
         """
         if checkpointer not in (None, True, False):
-            warnings.warn(f"workflow {self.name!r} keeps its checkpoints in the project's PostgreSQL; the checkpointer given is not used", stacklevel=2)
+            warnings.warn(
+                f"workflow {self.name!r} keeps its checkpoints in the project's PostgreSQL; the checkpointer given is not used",
+                stacklevel=2,
+            )
             checkpointer = None
         shape = self._shape()
         findings = unsound(shape)
@@ -135,17 +142,17 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
     def _ensured(self, target: str) -> str:
         """Add one of the ends that fail a run, where something leads there."""
         if target in (FAILED, QUARANTINED) and target not in self.nodes:
-            super().add_node(target, _end(target))
+            super().add_node(target, end(target))
         return target
 
     def _wire(self) -> None:
         """Turn exits into conditional edges; plain edges of a node with exits are taken where none of them was."""
         if RERUN not in self.nodes:
-            super().add_node(RERUN, _nothing)
+            super().add_node(RERUN, nothing)
         for name, part in self.parts.items():
             if part.routes and "exits" not in self.branches.get(name, {}):
                 self.edges -= {(name, target) for target in part.edges}
-                super().add_conditional_edges(name, _exits(part), {**part.routes, **{f"to {target}": target for target in part.edges}})
+                super().add_conditional_edges(name, exits(part), {exit: target for exit, target in [*part.routes.items(), *((f"to {end}", end) for end in part.edges)]})
 
     def _shape(self) -> Shape:
         arrows: dict[str, list[str]] = {START: [end for start, end in self.edges if start == START] + self._branches.get(START, [])}
@@ -161,7 +168,15 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         schema = Schema(self.state_schema)
         for part in self.parts.values():
             part.schema = schema
-            part.version = canonical.digest([part.kind, code_digest(part.subject), [contract.data() for contract in part.contracts], list(part.reads or ()), list(part.writes or ())])
+            part.version = canonical.digest(
+                [
+                    part.kind,
+                    code_digest(part.subject),
+                    [contract.data() for contract in part.contracts],
+                    list(part.reads or ()),
+                    list(part.writes or ()),
+                ]
+            )
         facts = {
             "nodes": {name: [part.version, part.max_visits, dict(part.routes)] for name, part in self.parts.items()},
             "edges": {name: list(targets) for name, targets in shape.arrows.items()},
@@ -173,19 +188,22 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         node_limits = {name: part.limits for name, part in self.parts.items() if part.limits is not None}
         rules = Rules(self.policy, self.limits, canonical.digest(facts), node_limits)
         descendants = {name: tuple(sorted(reachable(shape, name) & set(self.parts))) for name in self.parts}
-        return Plan(self.name, rules, supersteps(shape), schema, tuple(get_type_hints(self.output_schema)), shape.arrows[START], descendants)
+        return Plan(
+            self.name, rules, supersteps(shape), schema, tuple(get_type_hints(self.output_schema)), shape.arrows[START], descendants
+        )
 
 
 class Controlled(CompiledStateGraph[Any, Any, Any, Any]):
     """A compiled workflow. Studio, streaming and parent graphs use it as any other; every way to run it opens a segment."""
 
     def __init__(self, *, plan: Plan, **attributes: Any) -> None:
-        mappers = {name: attributes.pop(name) for name in ("_output_mapper", "_state_mapper", "_serde_allowlist") if name in attributes}
+        names = ("_output_mapper", "_state_mapper", "_serde_allowlist")
+        mappers: dict[str, Any] = {name: attributes.pop(name) for name in names if name in attributes}
         super().__init__(**attributes)
         self.plan = plan
         vars(self).update(mappers)
 
-    async def astream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:  # type: ignore[override]
+    async def astream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
         """Advance a run and stream it, as in LangGraph. Raises what `Segment.open` raises, and what a failing step raised, after parking the run."""
         if KEY in (config or {}).get("configurable", {}):  # a subgraph: the segment is its parent's
             async for part in super().astream(input, merge_configs(config, {"recursion_limit": self.plan.supersteps}), **options):
@@ -198,9 +216,15 @@ class Controlled(CompiledStateGraph[Any, Any, Any, Any]):
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
         """Refused: pointsman is async only."""
-        raise Conflict(f"workflow {self.plan.name!r} was run synchronously", undone="nothing was started", remedy="use `await graph.ainvoke(…)` or `graph.astream(…)`")
+        raise Conflict(
+            f"workflow {self.plan.name!r} was run synchronously",
+            undone="nothing was started",
+            remedy="use `await graph.ainvoke(…)` or `graph.astream(…)`",
+        )
 
-    async def aupdate_state(self, config: RunnableConfig, values: Any, as_node: str | None = None, task_id: str | None = None) -> RunnableConfig:
+    async def aupdate_state(
+        self, config: RunnableConfig, values: Any, as_node: str | None = None, task_id: str | None = None
+    ) -> RunnableConfig:
         """Refused from outside: a change of state is a rerun with a patch, which is on record."""
         self._refuse_update(config)
         return await super().aupdate_state(config, values, as_node, task_id)
@@ -223,106 +247,8 @@ class Controlled(CompiledStateGraph[Any, Any, Any, Any]):
 
     def _refuse_update(self, config: RunnableConfig) -> None:
         if "__pregel_checkpointer" not in config.get("configurable", {}):
-            raise Conflict("the state of a run cannot be changed from outside", undone="nothing was changed", remedy="`pointsman rerun RUN --node NODE --set FIELD=JSON`, which is reviewed and on record")
-
-
-def _router(path: Any, declared: Mapping[Hashable, str], max_items: int | None) -> Callable[..., Any]:
-    """`path`, with what it chose put on record."""
-    wanted = inspect.signature(path).parameters if inspect.isroutine(path) else {}
-
-    async def route(state: Any, config: RunnableConfig) -> Any:
-        step = _step(config)
-        if step is not None and step.exit != "done":
-            return []
-        if isinstance(path, Runnable):
-            chosen = await path.ainvoke(state, config)
-        else:
-            chosen = path(state, config) if len(wanted) > 1 else path(state)
-            chosen = await chosen if inspect.isawaitable(chosen) else chosen
-        targets = list(chosen) if isinstance(chosen, list | tuple) else [chosen]
-        sends = [target for target in targets if isinstance(target, Send)]
-        if max_items is not None and len(sends) > max_items:
-            raise BadInput(f"{len(sends)} items were sent where max_items is {max_items}", undone="none of them was begun", remedy="raise max_items, or send fewer")
-        foreign = [send.node for send in sends if declared and send.node not in declared.values()]
-        if foreign:
-            raise BadInput(f"the run was sent to {', '.join(foreign)}, which the edge does not declare", undone="the run did not go there")
-        gateway: Gateway = config["configurable"][KEY]
-        names = [target.node if isinstance(target, Send) else declared.get(target, str(target)) for target in targets]
-        if step is not None:
-            gateway.route(step, names)
-        return targets
-
-    route.__wrapped__ = path  # type: ignore[attr-defined]
-    route.__signature__ = inspect.Signature([inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("state", "config")])  # type: ignore[attr-defined]
-    route.__annotations__ = {}
-    return route
-
-
-def _exits(part: Node) -> Callable[..., Any]:
-    async def exits(state: Any, config: RunnableConfig) -> Any:
-        step = _step(config)
-        assert step is not None
-        if step.exit in part.routes:
-            config["configurable"][KEY].route(step, [part.routes[step.exit]])
-            return step.exit
-        if part.edges:
-            config["configurable"][KEY].route(step, list(part.edges))
-        return [f"to {target}" for target in part.edges]
-
-    exits.__annotations__ = {}
-    return exits
-
-
-def _step(config: RunnableConfig) -> Any:
-    gateway: Gateway = config["configurable"][KEY]
-    return gateway.find(config["configurable"]["checkpoint_ns"])
-
-
-def _end(target: str) -> Callable[..., Any]:
-    async def end(state: Any, config: RunnableConfig) -> None:
-        config["configurable"][KEY].ending = target
-
-    end.__annotations__ = {}
-    end.__name__ = target
-    return end
-
-
-async def _nothing(state: Any) -> None:
-    return None
-
-
-def _input_schema(subject: Any) -> Any:
-    """What LangGraph would infer from a function's first parameter."""
-    try:
-        hints = get_type_hints(subject)
-        first = next(iter(inspect.signature(subject).parameters))
-        hint = hints.get(first)
-        return hint if isinstance(hint, type) and get_type_hints(hint) else None
-    except (TypeError, NameError, StopIteration, ValueError):
-        return None
-
-
-def _command_targets(subject: Any) -> tuple[str, ...]:
-    """The targets that a function's return annotation `Command[Literal[…]]` declares."""
-    try:
-        returned = get_type_hints(subject).get("return")
-    except (TypeError, NameError):
-        return ()
-    options = get_args(returned) if get_origin(returned) in (Union, types.UnionType) else (returned,)
-    return tuple(name for option in options if get_origin(option) is Command for literal in get_args(option) for name in get_args(literal))
-
-
-def _literals(function: Any) -> tuple[Any, ...]:
-    try:
-        returned = get_type_hints(function).get("return")
-    except (TypeError, NameError):
-        return ()
-    return get_args(returned) if get_origin(returned) is Literal else ()
-
-
-def _sends(function: Any) -> bool:
-    """Whether a router's code names `Send`."""
-    names = getattr(getattr(function, "__code__", None), "co_names", ())
-    return "Send" in names
-
-
+            raise Conflict(
+                "the state of a run cannot be changed from outside",
+                undone="nothing was changed",
+                remedy="`pointsman rerun RUN --node NODE --set FIELD=JSON`, which is reviewed and on record",
+            )

@@ -53,6 +53,8 @@ def _embedded(state: InvoiceState) -> Embedded | None:
 def findings(invoice: Invoice, embedded: Embedded | None) -> Iterator[Finding]:
     """Every doubt about an invoice but missing fields."""
     yield from _kind(invoice)
+    if invoice.seller and invoice.buyer and _same_party(invoice.seller, invoice.buyer):
+        yield Finding(code="parties", text=f"seller and buyer are the same: {invoice.seller} and {invoice.buyer}")
     yield from _dates(invoice)
     yield from _sums(invoice)
     yield from _taxes(invoice)

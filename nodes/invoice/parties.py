@@ -8,6 +8,7 @@ from typing import Final
 
 from nodes.invoice.labels import BUYER, SELLER
 from nodes.invoice.reading import Candidates
+from nodes.invoice.title import titles
 
 BLOCK: Final = 9
 """Lines within which a labelled party's name stands."""
@@ -16,10 +17,12 @@ _SEPARATOR: Final = re.compile(r"\s*[●•·|]\s*|\s+[-–—]\s+|,\s+")
 _POSTCODE: Final = re.compile(
     r"(?:[A-Z]{1,2}[- ])?\d{4,5}\s+[^\W\d]|[^\W\d]+,?\s+[A-Z]{1,2}\d{1,2}\w?\s+\d[A-Z]{2}$|[^\W\d]+,\s+[A-Z]{2}\s+\d{5}$"
 )
-_STREET: Final = re.compile(r"[^\W\d].*\s\d{1,4}\s?[a-z]?$|\d{1,5}\s+[^\W\d]")
+_STREET: Final = re.compile(r"[^\W\d].*\s\d{1,4}\s?[a-z]?$|\d{1,5}\s+[^\W\d].*")
 _FORM: Final = re.compile(
     r"(?:GmbH(?:\s*&\s*Co\.?\s*KG)?|AG|KG|OHG|UG|SE|e\.\s?[KV]\.?|mbH|Ltd\.?|Limited|LLC|LLP|Inc\.?|Corp\.?|plc|SARL|S\.?A\.?S?|S\.?r\.?l\.?|B\.?V\.?|GbR)$"
 )
+_ADDRESS: Final = re.compile(r"(?:Anschrift|Adresse|Address)\s*:", re.IGNORECASE)
+_INNER_LABEL: Final = re.compile(r"[^\W\d][\w.-]*\s?:(?:\s|$)")
 _LABEL: Final = re.compile(r"[^\W\d][\w./ -]{0,28}:")
 _NAME: Final = re.compile(r"(?:Name|Firma|Company)\s*:\s*", re.IGNORECASE)
 
@@ -59,12 +62,20 @@ def _party(rest: str, block: Sequence[str], others: Sequence[re.Pattern[str]]) -
     if rest:
         return rest if _is_name(rest) and not any(other.match(rest) for other in others) else None
     for place, line in enumerate(block):
-        if any(other.match(line) for other in others):
+        if _ADDRESS.match(line) or any(other.match(line) for other in others):
             break
         if named := _NAME.match(line):
-            return line[named.end() :].strip() or _lines_of_name(block[place + 1 :])
-    first = next((line for line in block if line), "")
-    return first if _is_name(first) else None
+            name = line[named.end() :].strip() or _lines_of_name(block[place + 1 :])
+            return name if name and not _INNER_LABEL.search(name) else None
+    return _above_address([line for line in block if line])
+
+
+def _above_address(block: Sequence[str]) -> str | None:
+    """The first line of an address: a name, perhaps a second line, a street, a town."""
+    town = next((place for place, line in enumerate(block) if _POSTCODE.search(line)), None)
+    if town is None or not 2 <= town <= 4 or not _STREET.fullmatch(block[town - 1]):
+        return None
+    return block[0] if all(_is_name(line) for line in block[: town - 1]) else None
 
 
 def _lines_of_name(block: Sequence[str]) -> str | None:
@@ -77,7 +88,9 @@ def _lines_of_name(block: Sequence[str]) -> str | None:
 
 
 def _is_name(line: str) -> bool:
-    return bool(re.search(r"[^\W\d_]{2}", line)) and not _LABEL.match(line) and "@" not in line and not _POSTCODE.match(line)
+    if not re.search(r"[^\W\d_]{2}", line) or "@" in line or _INNER_LABEL.search(line) or titles([line]):
+        return False
+    return bool(_FORM.search(line)) or not (_STREET.fullmatch(line) or _POSTCODE.search(line) or re.search(r"\d[.,]\d", line))
 
 
 def _window(lines: Sequence[str]) -> tuple[str | None, str | None]:
@@ -87,12 +100,5 @@ def _window(lines: Sequence[str]) -> tuple[str | None, str | None]:
         if len(parts) < 3 or not any(_POSTCODE.match(part) for part in parts[1:]) or not any(_STREET.fullmatch(part) for part in parts[1:]):
             continue
         if _is_name(parts[0]):
-            return parts[0], _recipient([line for line in lines[place + 1 : place + 8] if line])
+            return parts[0], _above_address([line for line in lines[place + 1 : place + 8] if line])
     return None, None
-
-
-def _recipient(block: Sequence[str]) -> str | None:
-    ends = next((place for place, line in enumerate(block) if _POSTCODE.match(line)), None)
-    if ends is None or not 1 <= ends <= 5 or any(re.search(r"[:@+]", line) for line in block[:ends]):
-        return None
-    return block[0] if _is_name(block[0]) and not re.search(r"\d", block[0]) else None

@@ -45,16 +45,19 @@ class Candidates(Generic[Value]):
 
 
 def labelled(lines: Sequence[str], label: re.Pattern[str]) -> Iterator[tuple[str, str]]:
-    """Each line that begins with a label: what stands after it (on the next line, if nothing does), and the line."""
+    """Each line that begins with a label: what stands after it (on the next line, if nothing does), and the line.
+
+    Where labels are stacked (several in a row, then their values), nobody can say which value belongs to which: they are left out.
+    """
     for place, line in enumerate(lines):
         found = label.match(line)
         if not found:
             continue
         rest = line[found.end() :].strip()
-        if not rest and place + 1 < len(lines):
-            yield lines[place + 1].strip(), f"{line} {lines[place + 1]}"
-        else:
+        if rest:
             yield rest, line
+        elif place + 1 < len(lines) and not (place and lines[place - 1].endswith(":")):
+            yield lines[place + 1].strip(), f"{line} {lines[place + 1]}"
 
 
 def first_tier(
@@ -97,6 +100,8 @@ def identifier(rest: str) -> list[str | None]:
     tokens = value.split()
     if not tokens or not any(sign.isdigit() for sign in value):
         return []
+    if re.fullmatch(r"-?[\d.,']*[.,]\d{2}", value):  # an amount has strayed here
+        return [None]
     if len(tokens) == 1 or (len(tokens) <= 4 and _ALL_TOKENS.fullmatch(value)):
         return [value]
     return [None]

@@ -11,6 +11,7 @@ app = typer.Typer(
     help="Runs AI workflows in which the workflow controls the next step. Exit code 0: done, 1: a finding or a failure, 2: wrong use.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import shlex
 
-from pointsman.cli.printable import plain
+from pointsman.cli.plain import plain
 from pointsman.cli.story import Call, Next, Story
 
 
 def commands(story: Story) -> list[Next]:
     """The next commands for a run, the likeliest first."""
-    told = {"waiting": _waiting, "parked": _parked, "failed": _failed, "done": _done, "paused": _going, "accepted": _going, "running": _going}.get(story.state)
+    told = {
+        "waiting": _waiting,
+        "parked": _parked,
+        "failed": _failed,
+        "done": _done,
+        "paused": _going,
+        "accepted": _going,
+        "running": _going,
+    }.get(story.state)
     return told(story) if told else []
 
 
@@ -69,4 +77,6 @@ def _rerun(story: Story, position: str, node: str) -> Next:
     target = node if newest and newest[-1].position == position else position
     fields = [value.name for step in newest[-1:] for value in step.inputs]
     shown = f" (fields: {', '.join(map(plain, fields))})" if fields else ""
-    return Next(f"pointsman rerun {story.short} --node {shlex.quote(plain(target))} --set FIELD=JSON", f"mend its input and go on from there{shown}")
+    return Next(
+        f"pointsman rerun {story.short} --node {shlex.quote(plain(target))} --set FIELD=JSON", f"mend its input and go on from there{shown}"
+    )

@@ -14,11 +14,22 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console, RenderableType
 
+from pointsman.cli.plain import plain
 from pointsman.errors import BadInput, NotFound, PointsmanError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
-As = Annotated[str | None, typer.Option("--as", "--by", metavar="NAME", help="Act as NAME; only where guards/roles.toml says `allow_as = true`. Else you act as your operating-system user.")]
-Graph = Annotated[str | None, typer.Option("--graph", metavar="GRAPH", help="FILE:VAR of the run's graph, where langgraph.json does not name it.")]
+As = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        "--by",
+        metavar="NAME",
+        help="Act as NAME; only where guards/roles.toml says `allow_as = true`. Else you act as your operating-system user.",
+    ),
+]
+Graph = Annotated[
+    str | None, typer.Option("--graph", metavar="GRAPH", help="FILE:VAR of the run's graph, where langgraph.json does not name it.")
+]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or its beginning.")]
 
 DONE, FINDING, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
@@ -70,14 +81,12 @@ def _code(command: Callable[[Desk], Awaitable[int]], desk: Desk) -> int:
     except PointsmanError as error:
         _tell(desk, error, str(error))
         return WRONG_USE if isinstance(error, BadInput | NotFound) else FINDING
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, a person reads a sentence
         _tell(desk, error, _unforeseen(error))
         return FINDING
 
 
 def _tell(desk: Desk, error: Exception, text: str) -> None:
-    from pointsman.cli.printable import plain
-
     if os.environ.get("POINTSMAN_DEBUG"):
         traceback.print_exception(error)
     desk.err.print(plain(text.rstrip(), lines=True), style="red")
@@ -91,5 +100,9 @@ def _unforeseen(error: Exception) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "site-packages" not in frame.filename]
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     module = type(error).__module__.partition(".")[0]
-    remedy = "run `pointsman doctor`" if module in ("psycopg", "psycopg_pool") else "mend it, or run again with POINTSMAN_DEBUG=1 for the whole traceback"
+    remedy = (
+        "run `pointsman doctor`"
+        if module in ("psycopg", "psycopg_pool")
+        else "mend it, or run again with POINTSMAN_DEBUG=1 for the whole traceback"
+    )
     return f"{type(error).__name__}: {error}{where}. Next: {remedy}."

@@ -11,7 +11,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from pointsman.cli.printable import clipped, counted, duration, moment, plain, preview
+from pointsman.cli.plain import plain
+from pointsman.cli.printable import clipped, counted, duration, moment, preview
 from pointsman.cli.story import Ask, Call, Failure, Mark, Next, Step, Story, Value
 
 STYLE = {
@@ -41,7 +42,11 @@ def ending(story: Story) -> RenderableType:
 
 def following(next_commands: Iterable[Next]) -> RenderableType:
     """The commands that can be typed next, each on a line that can be copied."""
-    lines = [line for step in next_commands for line in (Text(f"  {step.command}", "bold", no_wrap=True, overflow="ignore"), Padding(Text(step.why, "dim"), (0, 0, 0, 6)))]
+    lines = [
+        line
+        for step in next_commands
+        for line in (Text(f"  {step.command}", "bold", no_wrap=True, overflow="ignore"), Padding(Text(step.why, "dim"), (0, 0, 0, 6)))
+    ]
     return Group(Text("Next", "bold"), *lines) if lines else Text()
 
 
@@ -55,7 +60,9 @@ def rows(*, head: tuple[str, ...], least: tuple[int, ...] = ()) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", expand=False)
     for number, name in enumerate(head):
         last = number == len(head) - 1
-        table.add_column(name, overflow="fold" if last else "ellipsis", no_wrap=not last, min_width=least[number] if number < len(least) else None)
+        table.add_column(
+            name, overflow="fold" if last else "ellipsis", no_wrap=not last, min_width=least[number] if number < len(least) else None
+        )
     return table
 
 
@@ -77,14 +84,25 @@ def verdict(faults: list[tuple[int, str]], events: int, payloads: int) -> Render
 
 def _title(story: Story) -> Text:
     branch = f" · {counted(story.reruns, 'rerun')}" if story.reruns else ""
-    return Text.assemble(("Run ", "bold"), (story.run, "bold"), " · ", plain(story.graph), " · ", (story.shown_state, f"bold {STYLE.get(story.shown_state, '')}"), branch)
+    return Text.assemble(
+        ("Run ", "bold"),
+        (story.run, "bold"),
+        " · ",
+        plain(story.graph),
+        " · ",
+        (story.shown_state, f"bold {STYLE.get(story.shown_state, '')}"),
+        branch,
+    )
 
 
 def _head(story: Story) -> RenderableType:
     lines = [("accepted", Text(moment(story.accepted_at) + (f" by {plain(story.by)}" if story.by else "")))]
     if story.state not in ("accepted", "running"):
         lines.append((story.shown_state, Text(moment(story.changed_at))))
-    lines += [("spent", Text(spent(story))), ("record", Text(f"{counted(story.events, 'event')}, version {(story.version or 'none yet')[:12]}"))]
+    lines += [
+        ("spent", Text(spent(story))),
+        ("record", Text(f"{counted(story.events, 'event')}, version {(story.version or 'none yet')[:12]}")),
+    ]
     if story.key:
         lines.append(("key", Text(clipped(story.key, 80))))
     lines += [("input", _value(value, _ROOM)) for value in story.inputs]
@@ -114,11 +132,17 @@ def _value(value: Value, room: int) -> Text:
 
 def _step(step: Step) -> RenderableType:
     depth = step.position.count("/")
-    seconds = duration((datetime.fromisoformat(step.ended) - datetime.fromisoformat(step.began)).total_seconds()) if step.ended else "not finished"
+    seconds = (
+        duration((datetime.fromisoformat(step.ended) - datetime.fromisoformat(step.began)).total_seconds())
+        if step.ended
+        else "not finished"
+    )
     notes = [f"branch {step.branch}"] if step.branch else []
     notes += [f"{step.tries} tries"] if step.tries > 1 else []
     notes += ["unchanged: recorded output kept"] if step.unchanged else [seconds]
-    title = Text.assemble((f"{step.number:>3}  ", "dim"), (plain(step.position), "bold"), ("   " + " · ".join(notes), "dim" if step.ended else "red"))
+    title = Text.assemble(
+        (f"{step.number:>3}  ", "dim"), (plain(step.position), "bold"), ("   " + " · ".join(notes), "dim" if step.ended else "red")
+    )
     lines = _inputs(step.inputs)
     lines += [line for call in step.calls for line in _call(call)]
     lines += [("asked", _ask(ask)) for ask in step.asks]
@@ -151,7 +175,13 @@ def _call(call: Call) -> list[tuple[str, Text]]:
     facts += [f"outcome told by {plain(call.told_by)}"] if call.told_by else []
     seconds = duration(float(call.spend["seconds"])) if "seconds" in call.spend else ""
     outcome = "given again, not repeated" if call.given else "no outcome on record" if call.outcome == "open" else call.outcome
-    line = Text.assemble((plain(call.target), "bold"), f" ({call.effect}) ", (outcome, STYLE.get(call.outcome, "")), f" {seconds}".rstrip(), (" · " + " · ".join(facts) if facts else "", "dim"))
+    line = Text.assemble(
+        (plain(call.target), "bold"),
+        f" ({call.effect}) ",
+        (outcome, STYLE.get(call.outcome, "")),
+        f" {seconds}".rstrip(),
+        (" · " + " · ".join(facts) if facts else "", "dim"),
+    )
     lines = [("call", line)]
     if call.request is not None and call.request.kept and call.request.tree:
         lines.append(("", Text(f"with {preview(call.request.tree, _ROOM)}", "dim")))
@@ -209,11 +239,16 @@ def _unknown(call: Call) -> RenderableType:
 def card(ask: Ask) -> RenderableType:
     """A question as the person who decides is shown it."""
     facts = ask.card if isinstance(ask.card, dict) else {}
-    lines = [("node", Text(f"{plain(ask.node)}, rule {plain(ask.rule or str(facts.get('rule', '')))}")), ("decides", Text(plain(ask.role or "anybody")))]
+    lines = [
+        ("node", Text(f"{plain(ask.node)}, rule {plain(ask.rule or str(facts.get('rule', '')))}")),
+        ("decides", Text(plain(ask.role or "anybody"))),
+    ]
     arguments = facts.get("arguments")
     if isinstance(arguments, dict):
         lines += [("with", _value(Value(name, tree), _WIDE)) for name, tree in arguments.items()]
     if ask.expires_at:
         lines.append(("expires", Text(moment(ask.expires_at))))
-    title = Text.assemble(("MAY THIS HAPPEN? ", "bold yellow"), (plain(ask.tool), "bold"), f" ({plain(str(facts.get('effect', '')))}) · {ask.approval[:8]}")
+    title = Text.assemble(
+        ("MAY THIS HAPPEN? ", "bold yellow"), (plain(ask.tool), "bold"), f" ({plain(str(facts.get('effect', '')))}) · {ask.approval[:8]}"
+    )
     return Group(title, _grid(lines))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from pointsman.errors import BadInput
+
+if sys.platform != "win32":
+    import pwd
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +29,22 @@ def acting(root: Path, claimed: str | None) -> Person:
         return Person(user, "os")
     path = root / "guards" / "roles.toml"
     if not _allows_claims(path):
-        raise BadInput(f"you are {user}, and acting as {claimed} is not allowed here", undone="nothing was changed", remedy=f"leave --as out, or set `allow_as = true` at the top of {path}")
+        raise BadInput(
+            f"you are {user}, and acting as {claimed} is not allowed here",
+            undone="nothing was changed",
+            remedy=f"leave --as out, or set `allow_as = true` at the top of {path}",
+        )
     return Person(claimed, "as")
 
 
 def _os_user() -> str:
-    # Not getpass.getuser(): that believes LOGNAME, which anybody can set.
+    if sys.platform == "win32":
+        return os.getlogin()
     try:
-        import pwd
-
+        # Not getpass.getuser(): that believes LOGNAME, which anybody can set.
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # a container may run under a bare number
         return f"uid{os.getuid()}"
-    except ImportError:
-        return os.getlogin()
 
 
 def _allows_claims(path: Path) -> bool:

@@ -1,41 +1,22 @@
-"""What a terminal may be shown: every text that comes from a record, a file name or an error passes `plain`, every value `preview`."""
+"""Recorded values, instants and amounts as a person reads them, in little room and safe to print."""
 
 from __future__ import annotations
 
-import unicodedata
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from pointsman import canonical
-
-_UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))
-"""Categories of characters that move the cursor, turn the line round, or are not seen at all."""
-
-_MARKS = {"\n": "⏎", "\r": "", "\t": " "}
-
-
-def plain(text: str, *, lines: bool = False) -> str:
-    """`text` with nothing in it that a terminal obeys: ANSI, control, bidi and invisible characters stand as `\\u{1b}`.
-
-    Line breaks stand as ⏎ unless `lines` keeps them. What is returned is no rich markup either: print it as `rich.text.Text`.
-    """
-    return text if text.isprintable() else "".join(_shown(sign, lines) for sign in text)
+from pointsman.cli.plain import plain
 
 
 def preview(tree: Any, room: int = 160) -> str:
     """A recorded value (an encoded tree) in about `room` characters, safe to print; what is cut is counted."""
     try:
         value = canonical.decode(tree)
-    except Exception:  # an altered record is shown as it is: it is `--verify` that judges
+    except (ValueError, TypeError, ArithmeticError):  # an altered record is shown as it is: it is `--verify` that judges
         value = tree
     return _said(value, room)
-
-
-def _shown(sign: str, lines: bool) -> str:
-    if sign in _MARKS:
-        return sign if lines and sign == "\n" else _MARKS[sign]
-    return f"\\u{{{ord(sign):x}}}" if unicodedata.category(sign) in _UNSEEN else sign
 
 
 def _said(value: Any, room: int) -> str:

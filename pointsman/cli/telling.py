@@ -9,7 +9,7 @@ from pointsman.approval import Approvals
 from pointsman.cli import advice
 from pointsman.cli.story import Ask, Call, Failure, Mark, Step, Story, Trouble, Value
 from pointsman.event import Event
-from pointsman.gateway import worked
+from pointsman.gateway.accounts import worked
 from pointsman.limit import Spend
 from pointsman.runs import Summary
 
@@ -82,7 +82,9 @@ class _Teller:
         step = self._steps.get((event.branch, event.position))
         node = step.node if step else ""
         inputs = [Value(value.name, value.tree, value.kept) for value in step.inputs] if step else []
-        self._story.failure = Failure(event.position, node, trouble, bool(event.fields.get("retryable")), list(event.fields.get("affected", ())), inputs)
+        self._story.failure = Failure(
+            event.position, node, trouble, bool(event.fields.get("retryable")), list(event.fields.get("affected", ())), inputs
+        )
         self._mark("parked", event, f"parked: {trouble.type}: {trouble.what}")
 
     def _run_continued(self, event: Event) -> None:
@@ -167,7 +169,11 @@ class _Teller:
         call.outcome, call.trouble = "limit", self._trouble(event)
 
     def _limit_overrun(self, event: Event) -> None:
-        self._mark("overrun", event, f"the provider's report passed the limit {event.fields['limit']} of {event.fields['account']} ({event.fields['cap']})")
+        self._mark(
+            "overrun",
+            event,
+            f"the provider's report passed the limit {event.fields['limit']} of {event.fields['account']} ({event.fields['cap']})",
+        )
 
     def _call_reconciled(self, event: Event) -> None:
         call = self._call(event)
@@ -178,7 +184,17 @@ class _Teller:
 
     def _ask_opened(self, event: Event) -> None:
         fields, card = event.fields, event.payloads["card"]
-        ask = Ask(fields["approval"], fields["tool"], fields["node"], fields.get("role"), fields.get("rule"), "open", self._payloads.get(card), card, fields.get("expires_at"))
+        ask = Ask(
+            fields["approval"],
+            fields["tool"],
+            fields["node"],
+            fields.get("role"),
+            fields.get("rule"),
+            "open",
+            self._payloads.get(card),
+            card,
+            fields.get("expires_at"),
+        )
         self._asks[ask.approval] = ask
         step = self._steps.get((event.branch, event.position))
         if step is not None:
@@ -203,7 +219,12 @@ class _Teller:
         if call is None:
             fields = event.fields
             call = self._calls[name] = Call(name, event.position, fields.get("target", ""), fields.get("effect", "read"), event.branch)
-            call.verdict, call.rule, call.key, call.request = fields.get("verdict"), fields.get("rule"), fields.get("key"), self._value(event, "request")
+            call.verdict, call.rule, call.key, call.request = (
+                fields.get("verdict"),
+                fields.get("rule"),
+                fields.get("key"),
+                self._value(event, "request"),
+            )
             step = self._steps.get((event.branch, event.position))
             if step is not None:
                 step.calls.append(call)

@@ -48,7 +48,10 @@ class Request:
         """The result as the caller gets it, from its encoded form: always read back, so that a first call and one from the record give the same. Raises `ToolFailed`."""
         size = len(canonical.dumps(tree))
         if size > self.result_bytes:
-            raise ToolFailed(f"{self.target} answered with {size} bytes, its contract allows {self.result_bytes}", remedy="raise result_bytes= or ask for less")
+            raise ToolFailed(
+                f"{self.target} answered with {size} bytes, its contract allows {self.result_bytes}",
+                remedy="raise result_bytes= or ask for less",
+            )
         try:
             return self.returns.validate_python(canonical.decode(tree))
         except ValidationError as error:
@@ -62,7 +65,9 @@ def tool_request(contract: Contract, arguments: Mapping[str, Any]) -> Request:
         typed: Mapping[str, Any] = contract.validate(arguments)
     except ValidationError as error:
         typed = dict(arguments)
-        invalid = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'arguments'}: {e['msg']}" for e in error.errors(include_url=False, include_input=False))
+        invalid = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'arguments'}: {e['msg']}" for e in error.errors(include_url=False, include_input=False)
+        )
     return Request(
         target=contract.name,
         effect=contract.effect,

@@ -45,7 +45,11 @@ class Sending:
         gate = self._gateway
         left = step.account.remaining_seconds()
         request = request if left is None else replace(request, timeout=min(request.timeout, float(left)))
-        fields = facts | {"timeout": str(request.timeout), "reserve": request.worst.data(), "approval": approval.approval_id if approval else None}
+        fields = facts | {
+            "timeout": str(request.timeout),
+            "reserve": request.worst.data(),
+            "approval": approval.approval_id if approval else None,
+        }
         draft = gate.journal.draft("call.intent", step.position, payloads={"request": digest}, **fields)
         try:
             await gate.append(draft, [approvals_.consumed(approval)] if approval else (), begins=True)
@@ -61,12 +65,16 @@ class Sending:
             return await self._send_again(request, step, found)
         if request.probe is None:
             if found.outcome is None:
-                await self._unknown(step, found.call, "the process that made the call died before its outcome was on record", Spend(tool_calls=1))
+                await self._unknown(
+                    step, found.call, "the process that made the call died before its outcome was on record", Spend(tool_calls=1)
+                )
             raise _unknown_error(request, step, found.call)
         gate.lease.check()
         result = await asyncio.wait_for(request.probe(), request.timeout)
         payloads = {} if result is None else {"result": gate.journal.payload(result)}
-        draft = gate.journal.draft("call.reconciled", step.position, payloads=payloads, call=found.call, happened=result is not None, by="probe")
+        draft = gate.journal.draft(
+            "call.reconciled", step.position, payloads=payloads, call=found.call, happened=result is not None, by="probe"
+        )
         await gate.append(draft)
         if result is None:
             return await self._send_again(request, step, found)
@@ -74,8 +82,13 @@ class Sending:
         return request.revive(canonical.encode(result))
 
     async def _send_again(self, request: Request, step: Step, found: Recorded) -> Any:
-        fields = {**{name: value for name, value in found.fields.items() if name not in ("approval", "outcome", "error")}, "again": found.again + 1}
-        await self._gateway.append(self._gateway.journal.draft("call.intent", step.position, payloads={"request": found.digest}, **fields), begins=True)
+        fields = {
+            **{name: value for name, value in found.fields.items() if name not in ("approval", "outcome", "error")},
+            "again": found.again + 1,
+        }
+        await self._gateway.append(
+            self._gateway.journal.draft("call.intent", step.position, payloads={"request": found.digest}, **fields), begins=True
+        )
         return await self._perform(request, step, found.call, found.fields["key"])
 
     async def _perform(self, request: Request, step: Step, call: str, key: str) -> Any:
@@ -102,7 +115,9 @@ class Sending:
                 raise _unknown_error(request, step, call, what) from error
         spent = self._spent(request, begun)
         payloads = {"result": gate.journal.payload_of(tree)}
-        await gate.append(gate.journal.draft("call.outcome", step.position, payloads=payloads, call=call, outcome="done", spend=spent.data()))
+        await gate.append(
+            gate.journal.draft("call.outcome", step.position, payloads=payloads, call=call, outcome="done", spend=spent.data())
+        )
         await self._settle(step, call, spent)
         return request.revive(tree)
 
@@ -121,7 +136,11 @@ class Sending:
     async def _settle(self, step: Step, call: str, spent: Spend) -> None:
         for overrun in step.account.settle(call, spent):
             journal = self._gateway.journal
-            await self._gateway.append(journal.draft("limit.overrun", step.position, call_id=call, account=overrun.account, limit=overrun.limit, cap=str(overrun.cap)))
+            await self._gateway.append(
+                journal.draft(
+                    "limit.overrun", step.position, call_id=call, account=overrun.account, limit=overrun.limit, cap=str(overrun.cap)
+                )
+            )
 
     def _spent(self, request: Request, begun: float) -> Spend:
         seconds = Decimal(str(round(self._gateway.clock.monotonic() - begun, 3)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -66,3 +67,11 @@ class Step:
         k = self._equal[target, digest]
         self._equal[target, digest] += 1
         return k
+
+    def call_id(self, target: str, digest: str, k: int) -> str:
+        """The id of one call: of this execution's namespace and try, the target, the request and its count."""
+        return hashlib.sha256(f"{self.ns}\n{target}\n{digest}\n{k}\n{self.attempt}".encode()).hexdigest()[:16]
+
+    def key(self, run_id: str, target: str, digest: str, k: int) -> str:
+        """The idempotency key: of the run, the position without branch and try, the target, the request and its count."""
+        return hashlib.sha256(f"{run_id}\n{self.position}\n{target}\n{digest}\n{k}".encode()).hexdigest()

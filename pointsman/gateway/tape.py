@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pointsman.errors import Divergence
 from pointsman.event import Event
 
 
@@ -150,3 +151,13 @@ class Tape:
         call.ended = event.seq
         call.payloads.update(event.payloads)
         call.fields.update({"error": event.fields["error"]} if "error" in event.fields else {})
+
+
+def divergence(position: str, left: Recorded) -> Divergence:
+    """The error of a step that was executed again and did not ask for a call that its record holds."""
+    return Divergence(
+        f"the step was executed again and did not make a call that the record holds ({left.target}, call {left.call})",
+        step=position,
+        undone="nothing further of this step was made or saved",
+        remedy="take time and chance from ctx, and let calls depend on recorded values only; then `pointsman rerun`",
+    )

@@ -13,13 +13,14 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command, Send
 
 from pointsman.errors import BadInput, Denied, LimitReached, PointsmanError
-from pointsman.gateway import KEY, Gateway, divergence
+from pointsman.gateway import KEY, Gateway
 from pointsman.gateway.step import Step
+from pointsman.gateway.tape import divergence
 from pointsman.limit import Limits
+from pointsman.node.declared import signature
 from pointsman.policy import Policy
 from pointsman.schema import Schema
 from pointsman.tool import Contract, port
-
 
 PLAIN_SUPERSTEPS = 10_007
 """LangGraph's own default, for plain subgraphs; a workflow brings its own bound."""
@@ -92,7 +93,7 @@ def step_function(node: Node) -> Callable[..., Awaitable[Any]]:
     # LangGraph finds subgraphs by what a function reaches, here the subject itself or what it names; but it is to inject by our own parameters.
     if inspect.isroutine(subject):
         run.__wrapped__ = subject  # type: ignore[attr-defined]
-    run.__signature__ = inspect.Signature([inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("state", "config", "runtime")])  # type: ignore[attr-defined]
+    setattr(run, "__signature__", signature("state", "config", "runtime"))  # noqa: B010 - functions have no such attribute to a type checker
     run.__name__ = node.name
     run.__annotations__ = {}
     return run
@@ -145,7 +146,7 @@ async def _executed(node: Node, given: Given) -> Outcome:
     _stop_if_asked(step)
     left = given.gateway.tape.left_over(step.ns, step.attempt)
     if left is not None:
-        raise divergence(step, left)
+        raise divergence(step.position, left)
     return outcome
 
 
@@ -160,13 +161,20 @@ def _begin(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[Any]
     place = gateway.positions.place(config["metadata"])
     attempt = runtime.execution_info.node_attempt if runtime.execution_info else 1
     policies = tuple(dict.fromkeys((gateway.rules.policy, *node.policies)))
-    step = Step(place, f"{gateway.parks}.{attempt}", gateway.account_of(node.name), policies, node.tools, node.calls)
+    step = Step(place, f"{gateway.parks}.{attempt}", gateway.accounts.of(node.name), policies, node.tools, node.calls)
     gateway.begin(step)
     gateway.journal.drop(place.task)
     shown = _fields(_narrow(node, state))
     payloads = {f"input.{name}": gateway.journal.payload(value) for name, value in shown.items()}
     checkpoint = runtime.execution_info.checkpoint_id if runtime.execution_info else ""
-    fields = {"ns": place.ns, "node": node.name, "superstep": place.superstep, "attempt": step.attempt, "version": node.version, "checkpoint": checkpoint}
+    fields = {
+        "ns": place.ns,
+        "node": node.name,
+        "superstep": place.superstep,
+        "attempt": step.attempt,
+        "version": node.version,
+        "checkpoint": checkpoint,
+    }
     step.inputs = payloads
     gateway.journal.note(gateway.journal.draft("step.started", place.position, payloads=payloads, **fields))
     return step
@@ -237,7 +245,11 @@ def _parts(update: Any) -> tuple[dict[str, Any], list[Any]]:
 def _check_writes(node: Node, step: Step, update: Mapping[str, Any]) -> None:
     foreign = [name for name in update if node.writes is not None and name not in node.writes and name != "reason"]
     if foreign:
-        raise BadInput(f"node {node.name} returned {', '.join(foreign)}, which it does not declare in writes=", step=step.position, undone="the update was not taken")
+        raise BadInput(
+            f"node {node.name} returned {', '.join(foreign)}, which it does not declare in writes=",
+            step=step.position,
+            undone="the update was not taken",
+        )
 
 
 async def _kept_output(node: Node, step: Step, gateway: Gateway) -> Outcome | None:

@@ -41,7 +41,17 @@ def code(
             )
     names = (writes,) if isinstance(writes, str) else writes
     listed_names = frozenset(listed.name for listed in tools)
-    return Node(kind="code", subject=function, execute=_Execute(function), reads=reads, writes=names, tools=listed_names, contracts=tuple(t.contract for t in tools), calls=calls, limits=limits)
+    return Node(
+        kind="code",
+        subject=function,
+        execute=_Execute(function),
+        reads=reads,
+        writes=names,
+        tools=listed_names,
+        contracts=tuple(t.contract for t in tools),
+        calls=calls,
+        limits=limits,
+    )
 
 
 def _name(function: Any) -> str:
@@ -63,10 +73,14 @@ class _Execute:
         state, config, runtime = given.state, given.config, given.runtime
         if self._is_graph:
             return Outcome(await self._function.ainvoke(state, config))
-        offered = {"config": config, "runtime": runtime, "writer": runtime.stream_writer, "store": runtime.store, "ctx": Context(given.gateway, given.step)}
+        offered = {
+            "config": config,
+            "runtime": runtime,
+            "writer": runtime.stream_writer,
+            "store": runtime.store,
+            "ctx": Context(given.gateway, given.step),
+        }
         arguments = {name: offered[name] for name in self._wanted}
         if self._is_async:
             return Outcome(await self._function(state, **arguments))
         return Outcome(await asyncio.to_thread(self._function, state, **arguments))
-
-

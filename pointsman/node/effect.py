@@ -7,7 +7,11 @@ from pointsman.limit import Limits
 from pointsman.node import Given, Node, Outcome
 from pointsman.tool import Tool
 
-_EXITS: tuple[tuple[type[PointsmanError], str, str], ...] = ((Denied, "denied", "rule"), (Rejected, "rejected", "human"), (Expired, "expired", "rule"))
+_EXITS: tuple[tuple[type[PointsmanError], str, str], ...] = (
+    (Denied, "denied", "rule"),
+    (Rejected, "rejected", "human"),
+    (Expired, "expired", "rule"),
+)
 
 
 def effect(tool: Tool, *, reads: tuple[str, ...], writes: str | None = None, limits: Limits | None = None) -> Node:
@@ -22,7 +26,10 @@ def effect(tool: Tool, *, reads: tuple[str, ...], writes: str | None = None, lim
     missing = [name for name, field in contract.arguments.model_fields.items() if field.is_required() and name not in reads]
     unknown = [name for name in reads if name not in contract.arguments.model_fields]
     if missing or unknown:
-        raise BadInput(f"effect({tool.name}): no field for argument {missing}, no argument for field {unknown}", remedy="name the tool's arguments in reads=")
+        raise BadInput(
+            f"effect({tool.name}): no field for argument {missing}, no argument for field {unknown}",
+            remedy="name the tool's arguments in reads=",
+        )
 
     async def execute(given: Given) -> Outcome:
         try:

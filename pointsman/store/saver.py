@@ -46,7 +46,7 @@ class RunSaver(AsyncPostgresSaver):
     """LangGraph's PostgreSQL saver for one run in the hands of its owner."""
 
     def __init__(self, store: Store, save: Save, serde: SerializerProtocol | None = None) -> None:
-        super().__init__(store.pool, serde=serde)  # type: ignore[arg-type]
+        super().__init__(store.pool, serde=serde)
         self.latest: dict[str, Any] = {}
         """Channel values of the newest root checkpoint that was saved."""
         self._save = save

@@ -1,0 +1,120 @@
+"""Values that people type: JSON for an input, dotted paths for a patch. Amounts stay exact: `118.00` never becomes a float."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from pointsman import canonical
+from pointsman.errors import BadInput
+from pointsman.event import Event
+
+
+def an_input(text: str) -> dict[str, Any]:
+    """The fields that `--input` gives: a JSON object, a file that holds one, or `-` for stdin. Raises `BadInput`."""
+    content = text
+    if not text.lstrip().startswith(("{", "[", '"')):
+        try:
+            content = sys.stdin.read() if text == "-" else Path(text).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise BadInput(
+                f"--input {text!r} is neither JSON nor a readable file: {error}",
+                undone="no run was started",
+                remedy='give a JSON object like {"path": "a.pdf"}',
+            ) from error
+    try:
+        fields = _parsed(content)
+    except ValueError as error:
+        raise BadInput(
+            f"--input is not JSON: {error}", undone="no run was started", remedy='give a JSON object like {"path": "a.pdf"}'
+        ) from error
+    if not isinstance(fields, dict):
+        raise BadInput("--input is no JSON object", undone="no run was started", remedy="give the fields of the graph's state by name")
+    return fields
+
+
+def a_result(text: str | None) -> Any:
+    """The value of `--result`: JSON. Raises `BadInput`."""
+    try:
+        return None if text is None else _parsed(text)
+    except ValueError as error:
+        raise BadInput(
+            f"--result is not JSON: {error}", undone="nothing was changed", remedy="give what the outside system answered, as JSON"
+        ) from error
+
+
+def a_patch(assignments: Iterable[str], present: Mapping[str, Any]) -> dict[str, Any]:
+    """Whole field values from `FIELD=JSON` and `FIELD.inner=JSON`; `present` holds the encoded trees they are laid over. Raises `BadInput`."""
+    patch: dict[str, Any] = {}
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals or not path:
+            raise _refused(f"--set {assignment!r} says no value", "write FIELD=JSON or FIELD.inner=JSON")
+        field, *inner = path.split(".")
+        known = field in patch or field in present
+        value = patch[field] if field in patch else canonical.decode(present.get(field))
+        if inner and not known:
+            raise _refused(
+                f"no value of {field!r} is on record, so {path!r} cannot be set inside it",
+                f"set the whole field; on record: {', '.join(present) or 'none'}",
+            )
+        patch[field] = _replaced(value, inner, text, field)
+    return patch
+
+
+def present_values(events: Sequence[Event], node: str, payloads: Mapping[str, Any]) -> dict[str, Any]:
+    """The state's values as the last step of `node` (a name or a position) began with, as encoded trees by field.
+
+    A field it was not given has the newest value that was on record before it.
+    """
+    starts = [event for event in events if event.kind == "step.started" and node in (event.position, event.fields["node"])]
+    until = starts[-1].seq if starts else len(events)
+    found: dict[str, Any] = {}
+    for event in events:
+        if event.seq <= until:
+            for name, digest in event.payloads.items():
+                kind, dot, field = name.partition(".")
+                if dot and kind in ("input", "output", "patch") and digest in payloads:
+                    found[field] = payloads[digest]
+    return found
+
+
+def _replaced(value: Any, inner: Sequence[str], text: str, where: str) -> Any:
+    if not inner:
+        return _typed(text, value)
+    key, *rest = inner
+    if isinstance(value, dict) and key in value:
+        return {**value, key: _replaced(value[key], rest, text, f"{where}.{key}")}
+    if isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+        place = int(key)
+        return [*value[:place], _replaced(value[place], rest, text, f"{where}.{key}"), *value[place + 1 :]]
+    if isinstance(value, dict):
+        raise _refused(f"{where} has no {key!r}", f"it has: {', '.join(map(str, value)) or 'nothing'}")
+    if isinstance(value, list):
+        raise _refused(f"{where} has no item {key!r}", f"it has {len(value)} items, counted from 0")
+    raise _refused(f"{where} has nothing inside it that could be called {key!r}", f"set {where} itself")
+
+
+def _typed(text: str, before: Any) -> Any:
+    """What was typed, as JSON; where that is no JSON, or a text stands there now and a number was typed, the text itself."""
+    try:
+        value = _parsed(text)
+    except ValueError:
+        return text
+    return text if isinstance(before, str) and isinstance(value, int | Decimal) else value
+
+
+def _parsed(text: str) -> Any:
+    return json.loads(text, parse_float=Decimal, parse_constant=_no_number)
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _refused(what: str, remedy: str) -> BadInput:
+    return BadInput(what, undone="nothing was forked", remedy=remedy)

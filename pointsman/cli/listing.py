@@ -1,0 +1,99 @@
+"""Tables and lists: runs, questions, findings."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from pointsman.cli.page import card, following, rows, state
+from pointsman.cli.plain import plain
+from pointsman.cli.printable import ago, clipped, counted
+from pointsman.cli.standing import story_of
+from pointsman.cli.story import Ask, Next, Story
+from pointsman.errors import BadInput
+from pointsman.runs import Item, Run, Runs
+from pointsman.store.diagnosis import Finding
+
+STATES = ("accepted", "running", "waiting", "parked", "paused", "done", "failed", "cancelled", "quarantined")
+"""What `--state` may name; a quarantined run is a failed one that was set aside for its input."""
+
+_AT_ONCE = 8
+
+
+async def listed(runs: Runs, graph: str | None, states: tuple[str, ...], limit: int) -> list[Story]:
+    """The newest runs, each with its story. Raises `BadInput` for a state that there is not."""
+    unknown = [name for name in states if name not in STATES]
+    if unknown:
+        raise BadInput(f"there is no state {', '.join(unknown)}", remedy=f"states: {' '.join(STATES)}")
+    wanted = tuple(dict.fromkeys("failed" if name == "quarantined" else name for name in states))
+    split = ("failed" in states) != ("quarantined" in states)
+    found = await runs.list(graph=graph, states=wanted or None, limit=10_000 if split else limit)
+    chosen = [summary for summary in found if not split or summary.state != "failed" or summary.quarantined == ("quarantined" in states)][
+        :limit
+    ]
+    turn = asyncio.Semaphore(_AT_ONCE)
+
+    async def told(number: int) -> Story:
+        async with turn:
+            return await story_of(runs, Run(chosen[number].run_id, chosen[number].graph, runs), chosen[number])
+
+    return list(await asyncio.gather(*map(told, range(len(chosen)))))
+
+
+def table(stories: Sequence[Story], limit: int) -> RenderableType:
+    """Runs as a table, and the look at the first one that needs a person."""
+    if not stories:
+        return Group(Text("No runs."), Text(), following([Next("pointsman run GRAPH --input JSON", "start one")]))
+    grid = rows(head=("run", "graph", "state", "accepted", "what came of it"), least=(8, 8, 9, 9))
+    for story in stories:
+        accepted = ago(datetime.fromisoformat(story.accepted_at))
+        grid.add_row(
+            story.short, Text(clipped(story.graph, 24)), state(story.shown_state), Text(accepted, "dim"), Text(clipped(story.gist, 200))
+        )
+    shown = [Text(f"Only the newest {limit}; more with --limit.", "dim")] if len(stories) == limit else []
+    first = next((story for story in stories if story.state in ("parked", "waiting")), stories[0])
+    return Group(
+        grid, *shown, Text(), following([Next(f"pointsman show {first.short}", f"read what happened, step by step ({first.shown_state})")])
+    )
+
+
+def cards(items: Sequence[Item]) -> RenderableType:
+    """The inbox: every question as it is decided on."""
+    if not items:
+        return Text("Nothing waits for a person.")
+    parts: list[RenderableType] = [Text(f"{counted(len(items), 'question')} for a person", "bold"), Text()]
+    for item in items:
+        expires = item.expires_at.isoformat() if item.expires_at else None
+        ask = Ask(item.approval_id, item.tool, item.node, item.role, None, "open", item.card, item.card_digest, expires)
+        parts += [card(ask), Text.assemble(("  run      ", "dim"), f"{item.run_id[:8]} · {plain(item.graph)}"), Text()]
+    first = items[0].approval_id[:8]
+    why = "let exactly this call happen" if len(items) == 1 else "let exactly the first one happen"
+    return Group(
+        *parts,
+        following(
+            [
+                Next(f"pointsman approve {first} --note TEXT", why),
+                Next(f"pointsman reject {first} --note TEXT", "refuse it"),
+                Next(f"pointsman show {items[0].run_id[:8]}", "see how the run came to ask"),
+            ]
+        ),
+    )
+
+
+def findings(places: Mapping[str, str], found: Sequence[Finding]) -> RenderableType:
+    """What doctor found, a line each, and what to do about what is not well."""
+    grid = rows(head=("check", "", "found"), least=(9, 4))
+    for name, place in places.items():
+        grid.add_row(Text(name, "dim"), Text(), Text(plain(place)))
+    for finding in found:
+        mark = Text("ok", "green") if finding.ok else Text("FAIL", "bold red")
+        grid.add_row(Text(finding.check), mark, Text(plain(finding.what)))
+        if finding.remedy and not finding.ok:
+            grid.add_row("", Text("do", "bold"), Text(plain(finding.remedy), "bold"))
+    wrong = sum(not finding.ok for finding in found)
+    last = Text(f"{counted(wrong, 'thing')} to mend.", "bold red") if wrong else Text("All is well.", "green")
+    return Group(grid, Text(), last)

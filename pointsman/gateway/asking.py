@@ -1,0 +1,113 @@
+"""How a call ends that is not made: denied, over a cap, or left to a person first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langgraph.errors import GraphInterrupt
+from langgraph.types import Interrupt
+
+from pointsman import approval as approvals_
+from pointsman import canonical
+from pointsman.approval import Approval
+from pointsman.errors import Denied, Expired, LimitReached, PointsmanError, Rejected
+from pointsman.gateway.request import Request
+from pointsman.gateway.step import Step
+from pointsman.limit import Spend
+from pointsman.policy import Decision, Verdict
+
+if TYPE_CHECKING:
+    from pointsman.gateway import Gateway
+
+
+class Asking:
+    """Refusals and questions of a segment, put on record."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def deny(self, step: Step, digest: str, facts: dict[str, Any], decision: Decision, error: type[PointsmanError]) -> PointsmanError:
+        raised = error(decision.reason, step=step.position, undone="the call was not made", remedy=f"see rule {decision.rule}")
+        payloads = {"request": digest, "error": self._gateway.journal.payload({"type": error.__name__, "what": raised.what})}
+        draft = self._gateway.journal.draft(
+            "call.denied",
+            step.position,
+            payloads=payloads,
+            **facts,
+            verdict=decision.verdict.value,
+            rule=decision.rule,
+            outcome=error.__name__.lower(),
+        )
+        await self._gateway.append(draft)
+        return raised
+
+    async def limit(self, step: Step, digest: str, facts: dict[str, Any], what: str) -> PointsmanError:
+        raised = LimitReached(
+            what, step=step.position, undone="the call was not begun", remedy="raise the limit in the graph, or route the exit `limit`"
+        )
+        payloads = {"request": digest, "error": self._gateway.journal.payload({"type": "LimitReached", "what": what})}
+        await self._gateway.append(self._gateway.journal.draft("limit.reached", step.position, payloads=payloads, **facts, outcome="limit"))
+        return raised
+
+    async def approval(self, request: Request, step: Step, digest: str, facts: dict[str, Any], decision: Decision) -> Approval:
+        """The approval for exactly this call. Without one the question is put on record and the step stops here."""
+        version = {"graph": self._gateway.rules.version, "policies": [policy.digest() for policy in step.policies]}
+        bound = {
+            "tool": request.target,
+            "arguments": request.public,
+            "node": step.place.node,
+            "run": self._gateway.journal.run_id,
+            **version,
+        }
+        binding = self._gateway.journal.payload_of(bound)
+        approval = self._gateway.approvals.find(step.position, binding)
+        if approval is not None and approval.state in ("open", "approved") and approval.is_due(self._gateway.clock.now()):
+            await self._gateway.append(
+                self._gateway.journal.draft("ask.expired", step.position, approval=approval.approval_id),
+                statements=[approvals_.expired(approval)],
+            )
+        card = {
+            "tool": request.target,
+            "effect": request.effect,
+            "arguments": request.public,
+            "node": step.place.node,
+            "rule": decision.rule,
+            "reason": decision.reason,
+        }
+        if approval is None:
+            approval = await self._open(step, binding, card, decision, request.target)
+        if approval.state == "open":
+            step.asks[approval.approval_id] = Interrupt(approvals_.interrupt_value(approval, card), id=approval.approval_id)
+            raise GraphInterrupt(tuple(step.asks.values()))
+        if approval.state in ("rejected", "expired"):
+            error = Rejected if approval.state == "rejected" else Expired
+            who = f"{approval.by} rejected it" if approval.by else "nobody decided in time"
+            said = Decision(Verdict.ASK, decision.rule, f"{who} (approval {approval.approval_id[:8]})")
+            raise await self.deny(step, digest, facts | {"approval": approval.approval_id}, said, error if request.is_effect else Denied)
+        return approval
+
+    async def _open(self, step: Step, binding: str, card: dict[str, Any], decision: Decision, tool: str) -> Approval:
+        approval_id = self._gateway.approvals.next_id(self._gateway.journal.run_id, step.position, binding)
+        if step.account.reserve(approval_id, Spend(approvals=1)) is not None:
+            raise await self.limit(
+                step,
+                self._gateway.journal.payload_of({}),
+                {"call": approval_id, "ns": step.ns, "target": tool, "k": 0, "attempt": step.attempt},
+                "no approvals left",
+            )
+        step.account.settle(approval_id, Spend(approvals=1))
+        expires = canonical.encode(self._gateway.clock.now() + decision.expires)["$time"] if decision.expires else None
+        fields = {
+            "approval": approval_id,
+            "tool": tool,
+            "node": step.place.node,
+            "role": decision.role,
+            "expires_at": expires,
+            "rule": decision.rule,
+        }
+        draft = self._gateway.journal.draft(
+            "ask.opened", step.position, payloads={"binding": binding, "card": self._gateway.journal.payload_of(card)}, **fields
+        )
+        approval = Approval(approval_id, step.position, binding, draft.payloads["card"], tool, step.place.node, decision.role, expires)
+        await self._gateway.append(draft, statements=[approvals_.opened(self._gateway.journal.run_id, approval)])
+        return self._gateway.approvals.get(approval_id) or approval

@@ -1,0 +1,29 @@
+"""What is said of a call before it is made: the node's list, its arguments, and the policies, in that order."""
+
+from __future__ import annotations
+
+from pointsman import canonical
+from pointsman.gateway.request import Request
+from pointsman.gateway.step import Step
+from pointsman.gateway.tape import Recorded
+from pointsman.limit import Spend
+from pointsman.policy import Decision, Facts, Verdict
+
+_STRICTEST = (Verdict.DENY, Verdict.ASK, Verdict.ALLOW)
+
+
+def judge(request: Request, step: Step, spent: Spend, principal: str | None, corrected: Recorded | None) -> Decision:
+    """The verdict on one call. Where several workflows enclose a step, the strictest of their policies counts.
+
+    `corrected` is a finished effect that the call would correct: that is never done without being asked for.
+    """
+    if step.tools is not None and request.target not in step.tools:
+        return Decision(Verdict.DENY, "node-list", f"{request.target} is not in the list of node {step.place.node}")
+    if request.invalid:
+        return Decision(Verdict.DENY, "arguments", f"the arguments do not fit: {request.invalid}")
+    amounts = {name: canonical.decode(amount) for name, amount in spent.data().items()}
+    facts = Facts(request.target, request.effect, request.typed, step.place.node, principal, amounts)
+    decision = min((policy.decide(facts) for policy in step.policies), key=lambda decision: _STRICTEST.index(decision.verdict))
+    if corrected is not None and decision.verdict is Verdict.ALLOW:
+        return Decision(Verdict.ASK, "correction", "it corrects an effect that happened with other arguments", decision.role)
+    return decision

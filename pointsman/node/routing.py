@@ -1,0 +1,89 @@
+"""Where a step leads: LangGraph's routers, with what they chose held to what the graph declares, and put on record."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.types import Send
+
+from pointsman.errors import BadInput
+from pointsman.gateway import KEY, Gateway
+from pointsman.node import Node
+from pointsman.node.declared import signature
+
+
+def router(path: Any, declared: Mapping[Hashable, str], max_items: int | None) -> Callable[..., Any]:
+    """`path`, with what it chose put on record."""
+    wanted = inspect.signature(path).parameters if inspect.isroutine(path) else {}
+
+    async def route(state: Any, config: RunnableConfig) -> Any:
+        step = _step(config)
+        if step is not None and step.exit != "done":
+            return []
+        if isinstance(path, Runnable):
+            chosen = await path.ainvoke(state, config)
+        else:
+            chosen = path(state, config) if len(wanted) > 1 else path(state)
+            chosen = await chosen if inspect.isawaitable(chosen) else chosen
+        targets = list(chosen) if isinstance(chosen, list | tuple) else [chosen]
+        sends = [target for target in targets if isinstance(target, Send)]
+        if max_items is not None and len(sends) > max_items:
+            raise BadInput(
+                f"{len(sends)} items were sent where max_items is {max_items}",
+                undone="none of them was begun",
+                remedy="raise max_items, or send fewer",
+            )
+        foreign = [send.node for send in sends if declared and send.node not in declared.values()]
+        if foreign:
+            raise BadInput(f"the run was sent to {', '.join(foreign)}, which the edge does not declare", undone="the run did not go there")
+        gateway: Gateway = config["configurable"][KEY]
+        names = [target.node if isinstance(target, Send) else declared.get(target, str(target)) for target in targets]
+        if step is not None:
+            gateway.route(step, names)
+        return targets
+
+    route.__wrapped__ = path  # type: ignore[attr-defined]
+    setattr(route, "__signature__", signature("state", "config"))  # noqa: B010 - functions have no such attribute to a type checker
+    route.__annotations__ = {}
+    return route
+
+
+def exits(part: Node) -> Callable[..., Any]:
+    """A router that takes a node's exit to where it leads; its plain edges where no exit was taken."""
+
+    async def taken(state: Any, config: RunnableConfig) -> Any:
+        step = _step(config)
+        assert step is not None
+        if step.exit in part.routes:
+            config["configurable"][KEY].route(step, [part.routes[step.exit]])
+            return step.exit
+        if part.edges:
+            config["configurable"][KEY].route(step, list(part.edges))
+        return [f"to {target}" for target in part.edges]
+
+    taken.__annotations__ = {}
+    return taken
+
+
+def _step(config: RunnableConfig) -> Any:
+    gateway: Gateway = config["configurable"][KEY]
+    return gateway.find(config["configurable"]["checkpoint_ns"])
+
+
+def end(target: str) -> Callable[..., Any]:
+    """The node that ends a run as `target`: failed or quarantined."""
+
+    async def ended(state: Any, config: RunnableConfig) -> None:
+        config["configurable"][KEY].ending = target
+
+    ended.__annotations__ = {}
+    ended.__name__ = target
+    return ended
+
+
+async def nothing(state: Any) -> None:
+    """A node that does nothing."""
+    return None

@@ -1,0 +1,10 @@
+"""What tests of a workflow need: a clock that stands still, an outside system that counts, and a switch that kills at a commit.
+
+Nothing here stands in for the runtime itself: tests run the real one, against a real database, in processes that really die.
+"""
+
+from pointsman.testing.clock import StillClock
+from pointsman.testing.crash import Switch, open_switched
+from pointsman.testing.outside import Count, Outside, call, happened
+
+__all__ = ["Count", "Outside", "StillClock", "Switch", "call", "happened", "open_switched"]

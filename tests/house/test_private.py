@@ -1,0 +1,71 @@
+"""No file that others see names the machine it was written on, or the place its packages came from."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import socket
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.house.tree import ROOT, tracked
+
+COMMON = {"", "localhost", "root", "main", "user", "home", "runner", "debian", "ubuntu", "docker", "tmp", "usr", "opt", "var", "etc", "workspace", "src"}
+
+
+def package_indexes() -> set[str]:
+    """Hosts and folders from which pip takes packages here: its own default, its configuration, the environment."""
+    listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False).stdout
+    settings = re.findall(r"^\S*(?:index-url|find-links|proxy|trusted-host)\S*='(.*)'$", listed, re.MULTILINE)
+    settings += [value for name, value in os.environ.items() if re.fullmatch(r"(PIP|UV)_.*(INDEX|FIND_LINKS|PROXY|HOST).*|HTTPS?_PROXY|https?_proxy", name)]
+    default = ".".join(("pypi", "org")), ".".join(("files", "pythonhosted", "org"))
+    found = set(default)
+    for place in (place for setting in settings for place in setting.split()):
+        parts = urlsplit(place)
+        found.add(parts.hostname or parts.path)
+    return {place for place in found if len(place) > 3 and place.strip("/") not in COMMON}
+
+
+def machine() -> set[str]:
+    """The folders that this tree and its user live in, and the machine's name."""
+    folders = {str(ROOT), str(Path.home()), sys.base_prefix}
+    names = {socket.gethostname()}
+    if len(Path.home().parts) > 2:
+        names.add(getpass.getuser())
+    return {place for place in folders if len(Path(place).parts) > 2} | {name for name in names if len(name) > 4 and name not in COMMON}
+
+
+def text_of(path: Path) -> str:
+    return path.read_bytes().decode("utf-8", "ignore")
+
+
+@pytest.mark.parametrize("places", [package_indexes, machine])
+def test_no_file_names(places: object) -> None:
+    assert callable(places)
+    wanted = {place: re.compile(rf"(?<![\w.-]){re.escape(place)}(?![\w-])") for place in places()}
+    found = [f"{path.relative_to(ROOT)}: {place}" for path in tracked() for place, pattern in wanted.items() if pattern.search(text_of(path))]
+    assert found == []
+
+
+def test_the_lock_holds_hashes_and_no_addresses() -> None:
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert "://" not in lock
+    assert "--find-links" not in lock
+    assert "--index" not in lock
+    pinned = re.findall(r"^[\w.-]+(?:\[[\w,-]+\])?==[^\n]+\\$", lock, re.MULTILINE)
+    assert len(pinned) > 50
+    assert lock.count("--hash=sha256:") >= len(pinned)
+
+
+def test_the_lock_holds_what_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    declared = {re.split(r"[\[<>=~!;@ ]", line)[0].lower().replace("_", "-") for line in wanted} - {"pointsman"}
+    locked = set(re.findall(r"^([a-z0-9._-]+)", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE))
+    assert declared - locked == set(), "write the lock anew: CONTRIBUTING.md says how"
