@@ -6,7 +6,6 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 export UV_COMPILE_BYTECODE := 1
-ROOMS := $(wildcard pointsman graphs nodes tools guards evals)
 
 .DEFAULT_GOAL := explain
 .PHONY: explain demo test check dev
@@ -26,7 +25,6 @@ check: .venv/built ## look at the code without running it: style, types, layers,
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/interrogate $(ROOMS)
 	@$(BIN)/deptry .
 	@$(BIN)/python -m pytest -q -p no:xdist -p no:cov tests/house
 

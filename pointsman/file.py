@@ -41,7 +41,7 @@ class InputFile(BaseModel):
         digest = hashlib.sha256(content).hexdigest()
         target = folder / "files" / digest
         if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             temporary = target.with_name(f"{digest}.{os.getpid()}.part")
             with temporary.open("wb") as out:
                 out.write(content)

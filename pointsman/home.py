@@ -40,7 +40,7 @@ async def open_store(home: Path, url: str | None, connections: int = 10) -> Asyn
         return
     server = await asyncio.to_thread(EmbeddedPostgres.start, home)
     try:
-        async with Store.open(server.conninfo, revive=lambda: EmbeddedPostgres.start(home), connections=connections) as store:
+        async with Store.open(server.conninfo, revive=server.revive, connections=connections) as store:
             yield store
     finally:
         await asyncio.to_thread(server.close)
@@ -50,6 +50,5 @@ async def open_store(home: Path, url: str | None, connections: int = 10) -> Asyn
 async def open_owner(*, home: Path | None = None, url: str | None = None, clock: Clock | None = None, ttl: float = TTL) -> AsyncIterator[Owner]:
     """Someone who can advance runs of this project: its database, and a name of its own there."""
     folder = home or data_folder()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     async with open_store(folder, url or database_url()) as store, Owner.open(store, clock or SystemClock(), folder, ttl) as owner:
         yield owner

@@ -49,7 +49,7 @@ class Owner:
     async def open(cls, store: Store, clock: Clock, home: Path, ttl: float = TTL) -> AsyncIterator[Owner]:
         """An owner that lives as long as the context, its lock file under `home/owners`."""
         folder = home / "owners"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = folder.absolute() / f"{uuid4().hex}.lock"
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
@@ -78,7 +78,7 @@ class Owner:
                 continue
             since = self.clock.monotonic()
             with contextlib.suppress(psycopg.Error, PoolTimeout, OSError):
-                renewed = {(row["run_id"], row["epoch"]) for row in await self.store.fetch("renew", self.ttl, self.name)}
+                renewed = {(row["run_id"], row["epoch"]) for row in await self.store.fetch("renew", self.ttl, self.name, list(held))}
                 for lease in held.values():
                     # A lease that somebody took over is not made good by renewing the others.
                     if (lease.run_id, lease.epoch) in renewed:

@@ -133,6 +133,7 @@ class Segment:
             return found[digest]
 
         gateway = Gateway(plan.rules, journal, lease, owner.clock, events, read)
+        gateway.ending = _ending(events, branch)
         # The first checkpoint carries the first route: until it is on record the graph has not taken its input in.
         fresh = not any(event.kind == "route.taken" for event in events)
         return cls(plan, run, owner, lease, gateway, events[0]), fresh
@@ -164,9 +165,9 @@ class Segment:
     async def _close(self, error: BaseException | None) -> None:
         gateway = self.gateway
         await gateway.sending.drain()
-        if not self._lease.holds() or isinstance(error, LeaseLost):
-            return
         try:
+            if not self._lease.holds() or isinstance(error, LeaseLost):
+                return
             await self._saver.flush()
             if gateway.stop is not None:
                 await self._let_go()
@@ -180,6 +181,8 @@ class Segment:
             # Somebody else has taken over since: their word counts.
             if error is None:
                 raise
+        finally:
+            self._lease.lost = True  # whatever became of it in the database: it is renewed no more
 
     async def _ended(self) -> None:
         gateway, journal = self.gateway, self._journal
@@ -274,6 +277,12 @@ async def accept(owner: Owner, plan: Plan, input: Any, *, key: str | None = None
         run = await tx.one("read_run", run_id)
     assert run is not None
     return run
+
+
+def _ending(events: list[Event], branch: int) -> str | None:
+    """The end that fails a run, where its record leads there: the owner that reached it may have died."""
+    ends = [to for event in events if event.kind == "route.taken" and event.branch == branch for to in event.fields["to"] if to in ("failed", "quarantined")]
+    return ends[-1] if ends else None
 
 
 def _clean(text: str) -> str:

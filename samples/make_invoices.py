@@ -1,4 +1,4 @@
-"""Writes `samples/invoices/`: the documents, and `truth.json` beside them. A re-run gives the same bytes.
+"""Writes `samples/invoices/`: the documents; and `samples/invoices.json`: the truth about them. A re-run gives the same bytes.
 
     python -m samples.make_invoices
 
@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from PIL import Image, ImageDraw, ImageFont
-from reportlab.lib.pagesizes import A4  # type: ignore[import-untyped]
-from reportlab.lib.utils import ImageReader  # type: ignore[import-untyped]
-from reportlab.pdfgen.canvas import Canvas  # type: ignore[import-untyped]
+from reportlab.lib.pagesizes import A4
+from reportlab.lib.utils import ImageReader
+from reportlab.pdfgen.canvas import Canvas
 
 from samples.invoice_layouts import Item, Paper, draw, money
 from samples.invoice_papers import (
@@ -130,8 +130,8 @@ def doubtful() -> Iterator[Sample]:
 def set_aside() -> Iterator[Sample]:
     """The documents that are no invoice for us."""
     copy = draw(LETTER, author="Meyer Bürotechnik GmbH, Buchhaltung")
-    why = "2024-117 sent again, other bytes. Whichever of the two is claimed first is posted"
-    yield Sample("2024-117-again.pdf", copy, "quarantined", why, "duplicate", {"duplicate_of": "2024-117.pdf"})
+    why = "2024-117 sent again with other bytes; a batch comes to it last"
+    yield Sample("zweitschrift-2024-117.pdf", copy, "quarantined", why, "duplicate", {"duplicate_of": "2024-117.pdf"})
     yield Sample("opening-hours.pdf", draw(LETTER_ONLY), "quarantined", "a letter that only mentions invoices", "no invoice")
     yield Sample("reminder.pdf", draw(REMINDER), "quarantined", "a reminder: it names an invoice, and is none", "Zahlungserinnerung")
     yield Sample("locked.pdf", draw(BOXED, key="sesam"), "quarantined", "encrypted, the password is not ours", "encrypted")
@@ -181,7 +181,7 @@ def main() -> None:
         sample.name: {key: value for key, value in vars(sample).items() if key not in ("name", "content") and value not in ("", {})}
         for sample in samples
     }
-    (FOLDER / "truth.json").write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    FOLDER.with_suffix(".json").write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"{len(samples)} documents in {FOLDER}")
 
 

@@ -19,7 +19,10 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; goes on the record."
 
 
 def resume(run: RunId, by: As = None, graph: Graph = None, json: Json = False) -> None:
-    """Go on with a run that a dead process left, or that is parked: a new try. What is done is not repeated."""
+    """Go on with a run that is parked or was left.
+
+    A parked run gets a new try; what is done is not repeated. Exit code 1 where the run parks or fails.
+    """
 
     async def command(desk: Desk) -> int:
         from pointsman.cli.person import acting
@@ -53,7 +56,10 @@ def rerun(
     graph: Graph = None,
     json: Json = False,
 ) -> None:
-    """Repair a run: go on from one node with a changed state. Nodes before it and finished effects are not repeated."""
+    """Repair a run: go on from one node, the state changed.
+
+    Nodes before it and finished effects are not repeated. Exit code 1 where the run parks or fails.
+    """
 
     async def command(desk: Desk) -> int:
         from pointsman.cli.given import a_patch, present_values
@@ -73,7 +79,10 @@ def rerun(
 
 
 def cancel(run: RunId, reason: Reason = "", by: As = None, json: Json = False) -> None:
-    """End a run where it stands. What is done stays done; nothing more is begun."""
+    """End a run where it stands.
+
+    What is done stays done; nothing more is begun.
+    """
 
     async def command(desk: Desk) -> int:
         from pointsman.cli.page import ending
@@ -92,12 +101,18 @@ def cancel(run: RunId, reason: Reason = "", by: As = None, json: Json = False) -
 
 
 def approve(approval: ApprovalId, note: Note = "", by: As = None, graph: Graph = None, json: Json = False) -> None:
-    """Let exactly the call on the card happen, and go on with its run. Exit code 1 where the run parks after it."""
+    """Let the call on the card happen, and go on.
+
+    Exactly that call: with other arguments it is asked about again. Exit code 1 where the run parks after it.
+    """
     _decide(approval, True, note, by, graph, json)
 
 
 def reject(approval: ApprovalId, note: Note = "", by: As = None, graph: Graph = None, json: Json = False) -> None:
-    """Refuse the call on the card, and go on with its run. Exit code 1 where the run parks after it."""
+    """Refuse the call on the card, and go on.
+
+    Exit code 1 where the run parks after it.
+    """
     _decide(approval, False, note, by, graph, json)
 
 
@@ -142,7 +157,7 @@ def answer(
     graph: Graph = None,
     json: Json = False,
 ) -> None:
-    """Say whether an effect of unknown outcome happened, and go on with its run."""
+    """Say whether an unknown effect happened, and go on."""
 
     async def command(desk: Desk) -> int:
         from pointsman.cli.given import a_result

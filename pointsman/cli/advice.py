@@ -5,7 +5,10 @@ from __future__ import annotations
 import shlex
 
 from pointsman.cli.plain import plain
-from pointsman.cli.story import Call, Next, Story
+from pointsman.cli.story import Call, Next, Story, Value
+
+_NAMED = 16
+"""How many settable fields are named."""
 
 
 def commands(story: Story) -> list[Next]:
@@ -71,12 +74,20 @@ def _going(story: Story) -> list[Next]:
     return [Next(f"pointsman resume {story.short}", "go on with it, if the process that had it is gone")]
 
 
+def _settable(value: Value) -> list[str]:
+    """What `--set` can name of a value: its parts, or the field itself; not a file that the run was given."""
+    if isinstance(value.tree, dict) and not any(name.startswith("$") for name in value.tree):
+        return [] if value.tree.keys() == {"name", "sha256", "size"} else [f"{value.name}.{name}" for name in value.tree]
+    return [value.name]
+
+
 def _rerun(story: Story, position: str, node: str) -> Next:
     """A repair of one node. By its name where that means this step, else by its position."""
     newest = [step for step in story.steps if step.node == node]
     target = node if newest and newest[-1].position == position else position
-    fields = [value.name for step in newest[-1:] for value in step.inputs]
-    shown = f" (fields: {', '.join(map(plain, fields))})" if fields else ""
+    fields = [name for step in newest[-1:] for value in step.inputs for name in _settable(value)]
+    more = ", …" if len(fields) > _NAMED else ""
+    shown = f" (fields: {', '.join(map(plain, fields[:_NAMED]))}{more})" if fields else ""
     return Next(
         f"pointsman rerun {story.short} --node {shlex.quote(plain(target))} --set FIELD=JSON", f"mend its input and go on from there{shown}"
     )

@@ -79,7 +79,7 @@ def _code(command: Callable[[Desk], Awaitable[int]], desk: Desk) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except PointsmanError as error:
-        _tell(desk, error, str(error))
+        _tell(desk, error, _worded(error))
         return WRONG_USE if isinstance(error, BadInput | NotFound) else FINDING
     except Exception as error:  # noqa: BLE001 - whatever it is, a person reads a sentence
         _tell(desk, error, _unforeseen(error))
@@ -93,6 +93,14 @@ def _tell(desk: Desk, error: Exception, text: str) -> None:
     if desk.json:
         told = {name: getattr(error, name, None) for name in ("what", "undone", "remedy")}
         sys.stdout.write(json.dumps({"error": {"type": type(error).__name__, **told, "what": told["what"] or text}}) + "\n")
+
+
+def _worded(error: PointsmanError) -> str:
+    """What `str(error)` says, a line for what happened, what was not done, and what to do."""
+    lines = [f"in step {error.step}: {error.what}" if error.step else error.what]
+    lines += [f"Not done: {error.undone}."] if error.undone else []
+    lines += [f"Next: {error.remedy}."] if error.remedy else []
+    return "\n".join(line.strip("\n") for line in lines)
 
 
 def _unforeseen(error: Exception) -> str:

@@ -69,7 +69,7 @@ def cards(items: Sequence[Item]) -> RenderableType:
     for item in items:
         expires = item.expires_at.isoformat() if item.expires_at else None
         ask = Ask(item.approval_id, item.tool, item.node, item.role, None, "open", item.card, item.card_digest, expires)
-        parts += [card(ask), Text.assemble(("  run      ", "dim"), f"{item.run_id[:8]} · {plain(item.graph)}"), Text()]
+        parts += [card(ask, f"{item.run_id[:8]} · {plain(item.graph)}"), Text()]
     first = items[0].approval_id[:8]
     why = "let exactly this call happen" if len(items) == 1 else "let exactly the first one happen"
     return Group(

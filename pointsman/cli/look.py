@@ -44,7 +44,10 @@ def show(
     verify: Annotated[bool, typer.Option("--verify", help="Prove that the record is whole; exit code 1 where it is not.")] = False,
     json: Json = False,
 ) -> None:
-    """Tell one run: each step, who decided what came next, calls with verdicts, errors, and what to type next."""
+    """Tell the story of one run, step by step.
+
+    Who decided what came next, inputs and outputs, calls with their verdicts and rules, errors with the nodes they affect, next commands.
+    """
 
     async def command(desk: Desk) -> int:
         from pointsman.runs import Runs
@@ -109,7 +112,7 @@ async def _readable(runs: Runs, run: Run) -> Story | None:
 
 
 def inbox(role: Annotated[str | None, typer.Option("--role", help="Only what this role may decide.")] = None, json: Json = False) -> None:
-    """List the questions that wait for a person, each with what exactly would happen."""
+    """List the questions that wait for a person."""
 
     async def command(desk: Desk) -> int:
         from dataclasses import asdict
@@ -126,7 +129,10 @@ def inbox(role: Annotated[str | None, typer.Option("--role", help="Only what thi
 
 
 def doctor(json: Json = False) -> None:
-    """Say what keeps the database from serving this project, and what to do about it. Changes nothing."""
+    """Say what is wrong with the database, and what to do.
+
+    Changes nothing.
+    """
 
     async def command(desk: Desk) -> int:
         from pointsman.cli.listing import findings

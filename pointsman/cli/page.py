@@ -31,13 +31,13 @@ def page(story: Story) -> RenderableType:
     """The whole page: head, steps in order, trouble and questions, next commands."""
     parts: list[RenderableType] = [_head(story), Text()]
     for chapter in story.chapters:
-        parts += [_step(chapter) if isinstance(chapter, Step) else _mark(chapter), Text()]
+        parts += [_step(chapter), Text()] if isinstance(chapter, Step) else [_mark(chapter), Text()]
     return Group(*parts, *_matters(story))
 
 
 def ending(story: Story) -> RenderableType:
     """How a run stands, without its steps: what a command that advanced it says."""
-    return Group(_title(story), _grid(_outcome(story)), Text(), *_matters(story))
+    return Group(_title(story), *([_grid(lines)] if (lines := _outcome(story)) else []), Text(), *_matters(story))
 
 
 def following(next_commands: Iterable[Next]) -> RenderableType:
@@ -45,7 +45,10 @@ def following(next_commands: Iterable[Next]) -> RenderableType:
     lines = [
         line
         for step in next_commands
-        for line in (Text(f"  {step.command}", "bold", no_wrap=True, overflow="ignore"), Padding(Text(step.why, "dim"), (0, 0, 0, 6)))
+        for line in (
+            Text(f"  {step.command}", "bold", no_wrap=True, overflow="ignore"),
+            Padding(Text(step.why, "dim"), (0, 0, 0, 6), expand=False),
+        )
     ]
     return Group(Text("Next", "bold"), *lines) if lines else Text()
 
@@ -111,7 +114,7 @@ def _head(story: Story) -> RenderableType:
 
 def _outcome(story: Story) -> list[tuple[str, Text]]:
     lines = [("reason", Text(clipped(story.reason, _WIDE)))] if story.reason else []
-    return lines + [("output", _value(value, _ROOM)) for value in story.outputs]
+    return lines + [("output", _value(value, _ROOM)) for value in story.outputs if value.new]
 
 
 def _grid(lines: Iterable[tuple[str, Text]], indent: int = 2, width: int = 8) -> RenderableType:
@@ -122,7 +125,7 @@ def _grid(lines: Iterable[tuple[str, Text]], indent: int = 2, width: int = 8) ->
     for label, text in lines:
         table.add_row("" if label == before else label, text)
         before = label
-    return Padding(table, (0, 0, 0, indent)) if table.row_count else Text()
+    return Padding(table, (0, 0, 0, indent), expand=False) if table.row_count else Text()
 
 
 def _value(value: Value, room: int) -> Text:
@@ -135,13 +138,15 @@ def _step(step: Step) -> RenderableType:
     seconds = (
         duration((datetime.fromisoformat(step.ended) - datetime.fromisoformat(step.began)).total_seconds())
         if step.ended
-        else "not finished"
+        else _unended(step)
     )
     notes = [f"branch {step.branch}"] if step.branch else []
     notes += [f"{step.tries} tries"] if step.tries > 1 else []
     notes += ["unchanged: recorded output kept"] if step.unchanged else [seconds]
     title = Text.assemble(
-        (f"{step.number:>3}  ", "dim"), (plain(step.position), "bold"), ("   " + " · ".join(notes), "dim" if step.ended else "red")
+        (f"{step.number:>3}  ", "dim"),
+        (plain(step.position), "bold"),
+        ("   " + " · ".join(notes), "dim" if step.ended else "red" if step.trouble else "yellow"),
     )
     lines = _inputs(step.inputs)
     lines += [line for call in step.calls for line in _call(call)]
@@ -149,7 +154,13 @@ def _step(step: Step) -> RenderableType:
     lines += [("out", _value(value, _ROOM)) for value in step.outputs]
     if step.to:
         lines.append(("then", _route(step)))
-    return Padding(Group(title, _grid(lines, indent=5, width=5)), (0, 0, 0, 2 * depth))
+    return Padding(Group(title, _grid(lines, indent=5, width=5)), (0, 0, 0, 2 * depth), expand=False)
+
+
+def _unended(step: Step) -> str:
+    if step.trouble is not None:
+        return "failed"
+    return "waits for a person" if any(ask.state == "open" for ask in step.asks) else "not finished"
 
 
 def _inputs(values: list[Value]) -> list[tuple[str, Text]]:
@@ -184,7 +195,7 @@ def _call(call: Call) -> list[tuple[str, Text]]:
     )
     lines = [("call", line)]
     if call.request is not None and call.request.kept and call.request.tree:
-        lines.append(("", Text(f"with {preview(call.request.tree, _ROOM)}", "dim")))
+        lines.append(("", Text(f"with {preview(call.request.tree, _ROOM if call.effect == 'read' else _WIDE)}", "dim")))
     if call.trouble is not None:
         lines.append(("", Text(f"{plain(call.trouble.type)}: {clipped(call.trouble.what, _WIDE)}", "red")))
     elif call.result is not None and call.result.kept:
@@ -217,7 +228,7 @@ def _matters(story: Story) -> list[RenderableType]:
         parts += [_unknown(call), Text()]
     for ask in story.questions:
         parts += [card(ask), Text()]
-    return [*parts, following(story.next)]
+    return [*parts, following(story.next)] if story.next else parts[:-1]
 
 
 def _failure(failure: Failure) -> RenderableType:
@@ -236,7 +247,7 @@ def _unknown(call: Call) -> RenderableType:
     return Group(Text.assemble(("DID THIS HAPPEN? ", "bold red"), (plain(call.target), "bold")), _grid(lines))
 
 
-def card(ask: Ask) -> RenderableType:
+def card(ask: Ask, run: str | None = None) -> RenderableType:
     """A question as the person who decides is shown it."""
     facts = ask.card if isinstance(ask.card, dict) else {}
     lines = [
@@ -246,6 +257,7 @@ def card(ask: Ask) -> RenderableType:
     arguments = facts.get("arguments")
     if isinstance(arguments, dict):
         lines += [("with", _value(Value(name, tree), _WIDE)) for name, tree in arguments.items()]
+    lines += [("run", Text(run))] if run else []
     if ask.expires_at:
         lines.append(("expires", Text(moment(ask.expires_at))))
     title = Text.assemble(

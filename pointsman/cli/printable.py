@@ -63,8 +63,9 @@ def _object(value: dict[Any, Any], room: int) -> str:
 def _items(pairs: list[tuple[str | None, Any]], room: int, brackets: str, noun: str) -> str:
     parts: list[str] = []
     used = 2
+    share = max(room // min(len(pairs) or 1, 3), 24)
     for name, item in pairs:
-        part = (f"{name}: " if name is not None else "") + _said(item, max(room // 3, 24))
+        part = (f"{name}: " if name is not None else "") + _said(item, share)
         if parts and used + len(part) > room:
             break
         parts.append(part)

@@ -32,7 +32,7 @@ def run(
     by: As = None,
     json: Json = False,
 ) -> None:
-    """Start a run and advance it until it ends, parks or waits for a person.
+    """Start a run, and advance it until it settles.
 
     With --batch: one run per document, keyed by its SHA-256, so the same content is processed once however often this is
     started. What a killed start left is continued; what is parked and can be tried again is.

@@ -96,6 +96,8 @@ class Step:
     exit: str | None = None
     decided_by: str | None = None
     """Who chose what came next: code · rule · human · model."""
+    trouble: Trouble | None = None
+    """What its newest try failed with, where that parked the run."""
     to: list[str] = field(default_factory=list)
     reason: str | None = None
     unchanged: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pointsman import canonical
 from pointsman.approval import Approvals
 from pointsman.cli import advice
 from pointsman.cli.story import Ask, Call, Failure, Mark, Step, Story, Trouble, Value
@@ -81,6 +82,8 @@ class _Teller:
         trouble = self._trouble(event) or Trouble(str(event.fields.get("error", "")), "")
         step = self._steps.get((event.branch, event.position))
         node = step.node if step else ""
+        if step is not None:
+            step.trouble = trouble
         inputs = [Value(value.name, value.tree, value.kept) for value in step.inputs] if step else []
         self._story.failure = Failure(
             event.position, node, trouble, bool(event.fields.get("retryable")), list(event.fields.get("affected", ())), inputs
@@ -95,7 +98,6 @@ class _Teller:
         self._last = event.kind
         self._story.reruns += 1
         self._repaired = set(event.fields["positions"])
-        self._seen.clear()
         mark = self._mark("rerun", event, f"rerun {self._story.reruns} from {event.position}")
         mark.values = self._values(event, "patch.")
 
@@ -111,7 +113,10 @@ class _Teller:
     def _run_sealed(self, event: Event) -> None:
         self._last = event.kind
         self._story.reason = None
+        given = {(value.name, canonical.dumps(value.tree)) for value in self._story.inputs}
         self._story.outputs = self._values(event, "output.")
+        for value in self._story.outputs:
+            value.new = (value.name, canonical.dumps(value.tree)) not in given
 
     # Steps
 
@@ -122,7 +127,7 @@ class _Teller:
             step = self._steps[place] = Step(len(self._steps) + 1, event.position, event.fields["node"], event.branch, event.time)
             self._story.chapters.append(step)
         else:
-            step.tries += 1
+            step.tries, step.trouble = step.tries + 1, None
         step.inputs = self._values(event, "input.")
         step.unchanged = self._is_unchanged(event)
         self._starts[event.position] = (event.branch, event)

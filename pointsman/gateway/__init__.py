@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from langgraph.config import get_config
-from langgraph.errors import GraphInterrupt
 
 from pointsman.approval import Approvals
 from pointsman.clock import Clock
@@ -62,6 +61,7 @@ class Gateway:
         self.lease = lease
         self.clock = clock
         self.positions = Positions(events)
+        self.positions.ended = self._ended
         self.tape = Tape(events)
         self.approvals = Approvals(events)
         self.accounts = Accounts(rules.limits, rules.node_limits, clock, events)
@@ -104,6 +104,7 @@ class Gateway:
     def begin(self, step: Step) -> Step:
         """Follow a step from here on."""
         self._steps[step.ns] = step
+        self.tape.rewind(step.ns)
         return step
 
     async def call_tool(self, contract: Contract, arguments: Mapping[str, Any]) -> Any:
@@ -113,6 +114,7 @@ class Gateway:
     async def call(self, request: Request, step: Step) -> Any:
         """The one order. Returns the result; raises `Denied`, `LimitReached`, `Rejected`, `Expired`, `ToolFailed`, `OutcomeUnknown`, `Divergence`, `LeaseLost`, or LangGraph's `GraphInterrupt` where a person must decide first."""
         self._refuse(step)
+        depth = follow(step.ns)
         digest = self.journal.payload_of(request.public)
         k = step.next_k(request.target, digest)
         found = self.tape.exact(step.ns, request.target, digest, k, step.attempt)
@@ -121,10 +123,6 @@ class Gateway:
         if found is not None:
             return await self._resolve(request, step, found)
         call_id = step.call_id(request.target, digest, k)
-        earlier = self.tape.earlier(step.position, request.target, digest, k, step.ns)
-        if earlier is not None:
-            return await self._give_again(request, step, earlier, call_id, digest, k)
-        self._check_divergence(request.target, step)
         facts = {
             "call": call_id,
             "ns": step.ns,
@@ -132,8 +130,13 @@ class Gateway:
             "effect": request.effect,
             "k": k,
             "attempt": step.attempt,
-            "depth": follow(step.ns),
+            "depth": depth,
         }
+        earlier = self.tape.earlier(step.position, request.target, digest, k, step.ns)
+        if earlier is not None:
+            return await self._give_again(request, step, digest, facts, earlier)
+        if request.is_effect:  # what only reads may come in another order (gathered branches); its step is checked when it ends
+            self._check_divergence(request.target, step)
         corrected = self.tape.other_effect(step.position, request.target, digest, step.ns) if request.is_effect else None
         decision = judge(request, step, self.accounts.run.settled, self.rules.principal, corrected)
         if decision.verdict is Verdict.DENY:
@@ -162,18 +165,18 @@ class Gateway:
         """A value of the clock or of chance as text, the same whenever the step is executed again. It rides, so it is durable before any call that could depend on it."""
         step = self.step()
         self._refuse(step)
+        depth = follow(step.ns)
         digest = self.journal.payload_of({})
         k = step.next_k(target, digest)
         found = self.tape.exact(step.ns, target, digest, k, step.attempt) or self.tape.earlier(step.position, target, digest, k, step.ns)
         if found is not None:
             found.consumed = True
             return str(found.fields["value"])
-        self._check_divergence(target, step)
         text = make()
         fields = {"call": step.call_id(target, digest, k), "ns": step.ns, "target": target, "k": k, "attempt": step.attempt}
         self._note(
             self.journal.draft(
-                "call.outcome", step.position, payloads={"request": digest}, **fields, outcome="done", value=text, depth=follow(step.ns)
+                "call.outcome", step.position, payloads={"request": digest}, **fields, outcome="done", value=text, depth=depth
             )
         )
         return text
@@ -209,13 +212,21 @@ class Gateway:
         if event.kind in ("run.cancelled", "run.paused"):
             self.stop = PointsmanError(f"the run was {event.kind.removeprefix('run.')}", undone="nothing more is begun")
 
+    def _ended(self, ns: str) -> None:
+        """A body has returned, in a graph of ours or in a plain one: what it did with a question or a divergence does not matter."""
+        step = self.find(ns)
+        if step is None or step.over:
+            return
+        step.over = True
+        step.stop()
+        left = self.tape.left_over(step.ns, step.attempt)
+        if left is not None:
+            raise divergence(step.position, left)
+
     def _refuse(self, step: Step) -> None:
         if step.over:
             raise PointsmanError("the step has ended", step=step.position, undone="the call was not made")
-        if step.asks:
-            raise GraphInterrupt(tuple(step.asks.values()))
-        if step.error is not None:
-            raise step.error
+        step.stop()
         if self.stop is not None:
             raise self.stop
         if not self.lease.holds():
@@ -225,9 +236,7 @@ class Gateway:
         found.consumed = True
         if found.outcome != "done":
             raise recorded_error(found, await self.payload(found.payloads["error"]))
-        tree = await self.payload(found.payloads["result"])
-        follow(step.ns)
-        return request.revive(tree)
+        return request.revive(await self.payload(found.payloads["result"]))
 
     async def _resolve(self, request: Request, step: Step, found: Recorded) -> Any:
         """A call that was begun and whose outcome is not known: sent again under its key, or asked about, or left to a person; never a blind second effect."""
@@ -235,25 +244,16 @@ class Gateway:
         step.account.hold(found.call, Spend.of(found.fields.get("reserve", {})))
         return await self._handed(step, self.sending.resolve(request, step, found))
 
-    async def _give_again(self, request: Request, step: Step, earlier: Recorded, call_id: str, digest: str, k: int) -> Any:
+    async def _give_again(self, request: Request, step: Step, digest: str, facts: dict[str, Any], earlier: Recorded) -> Any:
         """In a rerun: an equal call finished at this position before. It is given again, and put on this branch's record."""
         result = earlier.payloads["result"]
-        fields = {
-            "call": call_id,
-            "ns": step.ns,
-            "target": request.target,
-            "effect": request.effect,
-            "k": k,
-            "attempt": step.attempt,
-            "depth": follow(step.ns),
-        }
         kept = {name: earlier.fields[name] for name in ("verdict", "rule", "key") if name in earlier.fields}
         self._note(
             self.journal.draft(
                 "call.outcome",
                 step.position,
                 payloads={"request": digest, "result": result},
-                **fields,
+                **facts,
                 **kept,
                 outcome="done",
                 given=earlier.call,

@@ -7,7 +7,7 @@ which `Send` it is: `node@visit#push`, levels joined by `/`; a subgraph that one
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,18 +38,43 @@ class Positions(BaseCallbackHandler):
     """The positions of a segment's steps. As a callback it sees every level start before its body, plain subgraphs too."""
 
     run_inline = True
+    raise_error = True
     ignore_llm = ignore_chat_model = ignore_agent = ignore_retriever = ignore_retry = ignore_custom_event = True
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
         self._places: dict[str, Place] = {}
         self._visits: dict[tuple[str, str], dict[int, int]] = {}
+        self.ended: Callable[[str], None] = lambda ns: None
+        """Called with the namespace of a step whose body has returned; what it raises ends the step."""
+        self._bodies: dict[Any, str] = {}
+        self._running: set[str] = set()
         for event in events:
             self._recall(event)
 
-    def on_chain_start(self, serialized: Any, inputs: Any, *, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    def on_chain_start(
+        self, serialized: Any, inputs: Any, *, run_id: Any, metadata: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
         """Note the place of a task that is about to run."""
         if metadata and "langgraph_checkpoint_ns" in metadata:
-            self.place(metadata)
+            ns = self.place(metadata).ns
+            if ns not in self._running:  # else a chain within the body
+                self._bodies[run_id] = ns
+                self._running.add(ns)
+
+    def on_chain_end(self, outputs: Any, *, run_id: Any, **kwargs: Any) -> None:
+        """A body has returned: the step may still have to end otherwise."""
+        ns = self._left(run_id)
+        if ns is not None:
+            self.ended(ns)
+
+    def on_chain_error(self, error: BaseException, *, run_id: Any, **kwargs: Any) -> None:
+        """A body has raised."""
+        self._left(run_id)
+
+    def _left(self, run_id: Any) -> str | None:
+        ns = self._bodies.pop(run_id, None)
+        self._running.discard(ns or "")
+        return ns
 
     def place(self, metadata: Mapping[str, Any]) -> Place:
         """The place of the task whose metadata this is."""
@@ -82,7 +107,7 @@ class Positions(BaseCallbackHandler):
     def _visit(self, instance: str, node: str, superstep: int) -> int:
         """The rank of a superstep among those in which the node ran in this instance."""
         visits = self._visits.setdefault((instance, node), {})
-        return visits.setdefault(superstep, len(visits) + 1)
+        return visits.setdefault(superstep, max(visits.values(), default=0) + 1)
 
     def _recall(self, event: Event) -> None:
         if event.kind == "run.repaired":
@@ -90,7 +115,9 @@ class Positions(BaseCallbackHandler):
         elif event.kind == "step.started":
             ns, node, superstep = event.fields["ns"], event.fields["node"], event.fields["superstep"]
             self._places[ns] = Place(ns, node, event.position, superstep)
-            self._visit(event.position.rpartition("/")[0], node, superstep)
+            instance, _, level = event.position.rpartition("/")
+            # As it was counted then: visits that called nothing may not be on record.
+            self._visits.setdefault((instance, node), {})[superstep] = int(level.partition("@")[2].partition("#")[0].partition("+")[0])
 
     def _fork(self, event: Event) -> None:
         """A rerun begins behind a superstep of the root graph: what ran later, and inside later steps, is counted anew."""

@@ -7,6 +7,7 @@ from collections import Counter
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from langgraph.errors import GraphInterrupt
 from langgraph.types import Interrupt
 
 from pointsman.gateway.position import Place
@@ -61,6 +62,13 @@ class Step:
     def ns(self) -> str:
         """LangGraph's namespace of it."""
         return self.place.ns
+
+    def stop(self) -> None:
+        """Raise why the step must not go on, where there is a reason: an unanswered question, a lost lease, a divergence."""
+        if self.asks:
+            raise GraphInterrupt(tuple(self.asks.values()))
+        if self.error is not None:
+            raise self.error
 
     def next_k(self, target: str, digest: str) -> int:
         """How many equal requests this execution has made before this one."""

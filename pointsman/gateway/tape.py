@@ -108,6 +108,11 @@ class Tape:
                 return call
         return None
 
+    def rewind(self, ns: str) -> None:
+        """A step of this namespace begins, perhaps again: it has asked for nothing yet."""
+        for call in self._by_ns.get(ns, ()):
+            call.consumed = False
+
     def consume(self, call: str) -> None:
         """This execution has asked for a call."""
         if call in self._by_call:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.errors import GraphBubbleUp, GraphInterrupt
+from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Send
 
@@ -132,7 +132,7 @@ async def _executed(node: Node, given: Given) -> Outcome:
     try:
         outcome = await node.execute(given)
     except (Denied, LimitReached) as error:
-        _stop_if_asked(step)
+        step.stop()
         exit = "limit" if isinstance(error, LimitReached) else "denied"
         if exit not in node.routes:
             raise
@@ -140,21 +140,14 @@ async def _executed(node: Node, given: Given) -> Outcome:
     except GraphBubbleUp:
         raise
     except Exception:
-        _stop_if_asked(step)
+        step.stop()
         raise
     # What the body did with a question or a lost lease does not matter: the step ends by it.
-    _stop_if_asked(step)
+    step.stop()
     left = given.gateway.tape.left_over(step.ns, step.attempt)
     if left is not None:
         raise divergence(step.position, left)
     return outcome
-
-
-def _stop_if_asked(step: Step) -> None:
-    if step.asks:
-        raise GraphInterrupt(tuple(step.asks.values()))
-    if step.error is not None:
-        raise step.error
 
 
 def _begin(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[Any], gateway: Gateway) -> Step:

@@ -58,7 +58,8 @@ SELECT seq, hash, epoch, owner, expires_at, expires_at > now() AS live FROM poin
 UPDATE pointsman.head SET epoch = epoch + 1, owner = %s, expires_at = now() + make_interval(secs => %s) WHERE run_id = %s RETURNING epoch, seq, hash
 
 -- name: renew
-UPDATE pointsman.head SET expires_at = now() + make_interval(secs => %s) WHERE owner = %s RETURNING run_id, epoch
+-- Only what is still held: a run that this owner has let slip is free for others when its lease ends.
+UPDATE pointsman.head SET expires_at = now() + make_interval(secs => %s) WHERE owner = %s AND run_id = ANY(%s::text[]) RETURNING run_id, epoch
 
 -- name: release
 UPDATE pointsman.head SET owner = NULL, expires_at = NULL WHERE run_id = %s AND epoch = %s

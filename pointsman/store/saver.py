@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import WRITES_IDX_MAP, ChannelVersions, Checkpoint, CheckpointMetadata, get_serializable_checkpoint_metadata
+from langgraph.checkpoint.base import WRITES_IDX_MAP, ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple, get_serializable_checkpoint_metadata
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.types import _DeltaSnapshot
@@ -48,9 +48,16 @@ class RunSaver(AsyncPostgresSaver):
     def __init__(self, store: Store, save: Save, serde: SerializerProtocol | None = None) -> None:
         super().__init__(store.pool, serde=serde)
         self.latest: dict[str, Any] = {}
-        """Channel values of the newest root checkpoint that was saved."""
+        """Channel values of the newest root checkpoint."""
         self._save = save
         self._pending: dict[tuple[str, str], _Pending] = {}
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """As LangGraph's. The values of a run that had come to its end when its owner died are read here, and never saved again."""
+        found = await super().aget_tuple(config)
+        if found is not None and not self.latest and not config["configurable"].get("checkpoint_ns"):
+            self.latest = found.checkpoint["channel_values"]
+        return found
 
     async def aput(self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions) -> RunnableConfig:
         """Commit a checkpoint, the writes it takes in, and the events of their steps. Raises `LeaseLost`."""

@@ -54,11 +54,15 @@ class Book:
         """One request: the status and the answer, None where the connection is to be dropped."""
         name = key or f"{target}:{body}"
         with self._changed:
-            self._database.execute("INSERT INTO call VALUES (?, ?, 1, 0, NULL) ON CONFLICT DO UPDATE SET requests = requests + 1", (name, target))
+            self._database.execute(
+                "INSERT INTO call VALUES (?, ?, 1, 0, NULL) ON CONFLICT DO UPDATE SET requests = requests + 1", (name, target)
+            )
             while self.plan(target)["hold"]:
                 self._changed.wait()
             plan = self.plan(target)
-            requests, applied, answer = self._database.execute("SELECT requests, applied, answer FROM call WHERE key = ?", (name,)).fetchone()
+            requests, applied, answer = self._database.execute(
+                "SELECT requests, applied, answer FROM call WHERE key = ?", (name,)
+            ).fetchone()
             if plan["refuse"]:
                 return 422, json.dumps({"error": f"{target} is refused"})
             if requests <= plan["fail"]:
@@ -71,7 +75,10 @@ class Book:
     def counts(self) -> dict[str, tuple[str, int, int]]:
         """Requests and applications by key."""
         with self._changed:
-            return {key: (target, requests, applied) for key, target, requests, applied in self._database.execute("SELECT key, target, requests, applied FROM call")}
+            return {
+                key: (target, requests, applied)
+                for key, target, requests, applied in self._database.execute("SELECT key, target, requests, applied FROM call")
+            }
 
     def happened(self, key: str) -> Any:
         """The answer under which a key was applied."""
@@ -80,12 +87,12 @@ class Book:
         return json.loads(row[0]) if row else None
 
 
-class Handler(BaseHTTPRequestHandler):
+class Connection(BaseHTTPRequestHandler):
     """One connection to the service."""
 
     book: Book
 
-    def do_POST(self) -> None:  # noqa: N802 - http.server looks for this name
+    def do_POST(self) -> None:
         """A call."""
         status, answer = self.book.call(self._rest("/call/"), self.headers.get("Idempotency-Key"), self._body())
         if answer is None:
@@ -93,12 +100,12 @@ class Handler(BaseHTTPRequestHandler):
             return
         self._answer(status, answer)
 
-    def do_PUT(self) -> None:  # noqa: N802
+    def do_PUT(self) -> None:
         """A change of plan."""
         self.book.change(self._rest("/plan/"), self._body())
         self._answer(200, "{}")
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         """What was counted."""
         told = self.book.counts() if self.path == "/counts" else self.book.happened(self._rest("/happened/"))
         self._answer(200, json.dumps(told))
@@ -129,8 +136,8 @@ class _Server(ThreadingHTTPServer):
 
 def main(path: str) -> None:
     """Serve until standard input ends."""
-    Handler.book = Book(path)
-    server = _Server(("127.0.0.1", 0), Handler)
+    Connection.book = Book(path)
+    server = _Server(("127.0.0.1", 0), Connection)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdout.write(f"{server.server_address[1]}\n")
     sys.stdout.flush()

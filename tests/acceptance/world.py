@@ -67,7 +67,7 @@ class Tools:
             await asyncio.sleep(world.delay(x))
             world.calls.append(("look", x))
             if ("look", x) in world.broken:
-                raise RuntimeError("planted")
+                raise OSError("planted")
             return f"saw {x}"
 
         @tool(effect="read")

@@ -285,6 +285,7 @@ def test_a_server_that_cannot_recover_is_reported_to_the_next_start(home: Home) 
     control.write_bytes(bytes(len(kept)))
     os.kill(home.postmaster(), signal.SIGKILL)
     until(home.gone, "the watcher starts a broken server again and again")
+    assert (home.place / "server.log").read_text().count("need to initdb.\n") == 1
     with pytest.raises(StoreUnavailable, match="incompatible with server"):
         client.revive()
     control.write_bytes(kept)

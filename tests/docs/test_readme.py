@@ -29,14 +29,12 @@ class Block:
 
 
 def blocks(*languages: str) -> list[Block]:
-    found = []
+    found: list[Block] = []
     for name in DOCUMENTS:
-        path = ROOT / name
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-        for match in re.finditer(r"^```(\w+)[^\n]*\n(.*?)^```\s*$", text, re.MULTILINE | re.DOTALL):
-            if match[1] in languages:
-                found.append(Block(name, text.count("\n", 0, match.start()) + 1, match[1], match[2]))
-    return found
+        text = (ROOT / name).read_text(encoding="utf-8") if (ROOT / name).is_file() else ""
+        fences = re.finditer(r"^```(\w+)[^\n]*\n(.*?)^```\s*$", text, re.MULTILINE | re.DOTALL)
+        found += [Block(name, text.count("\n", 0, fence.start()) + 1, fence[1], fence[2]) for fence in fences]
+    return [block for block in found if block.language in languages]
 
 
 PYTHON = blocks("python")
@@ -59,9 +57,20 @@ def test_a_python_block_runs(block: Block, tmp_path: Path) -> None:
     # Behind its real line number, so that a traceback points into the document.
     program = "\n" * block.line + block.text
     kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "POINTSMAN_HOME")}
-    command = [sys.executable, "-c", f"import sys; exec(compile(sys.stdin.read(), {str(ROOT / block.document)!r}, 'exec'), {{'__name__': '__main__'}})"]
+    command = [
+        sys.executable,
+        "-c",
+        f"import sys; exec(compile(sys.stdin.read(), {str(ROOT / block.document)!r}, 'exec'), {{'__name__': '__main__'}})",
+    ]
     ran = subprocess.run(
-        command, input=program, capture_output=True, text=True, cwd=tmp_path, env=kept | {"PYTHONPATH": str(tmp_path)}, timeout=120, check=False
+        command,
+        input=program,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=kept | {"PYTHONPATH": str(tmp_path)},
+        timeout=120,
+        check=False,
     )
     assert ran.returncode == 0, f"{block}:\n{ran.stdout}{ran.stderr}"
 
@@ -82,9 +91,9 @@ def test_subcommands_exist() -> None:
     wanted = called("pointsman")
     if not wanted:
         pytest.skip("NOT CHECKED: no document shows a `pointsman` command in a bash block")
-    import typer.main  # noqa: PLC0415 - only where there is something to compare with
+    import typer.main
 
-    from pointsman.cli import app  # noqa: PLC0415
+    from pointsman.cli import app
 
     known = set(getattr(typer.main.get_command(app), "commands", {}))
     assert [(place, name) for place, name in wanted if name not in known] == []

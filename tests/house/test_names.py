@@ -25,7 +25,11 @@ def test_each_exists_and_only_once() -> None:
 
 
 def test_nothing_else_is_public() -> None:
-    loose = [name for name, value in vars(pointsman).items() if not name.startswith("_") and name not in pointsman.__all__ and not inspect.ismodule(value)]
+    loose = [
+        name
+        for name, value in vars(pointsman).items()
+        if not name.startswith("_") and name not in pointsman.__all__ and not inspect.ismodule(value)
+    ]
     assert loose == []
 
 

@@ -16,16 +16,38 @@ import pytest
 
 from tests.house.tree import ROOT, tracked
 
-COMMON = {"", "localhost", "root", "main", "user", "home", "runner", "debian", "ubuntu", "docker", "tmp", "usr", "opt", "var", "etc", "workspace", "src"}
+COMMON = {
+    "",
+    "localhost",
+    "root",
+    "main",
+    "user",
+    "home",
+    "runner",
+    "debian",
+    "ubuntu",
+    "docker",
+    "tmp",
+    "usr",
+    "opt",
+    "var",
+    "etc",
+    "workspace",
+    "src",
+}
 
 
 def package_indexes() -> set[str]:
     """Hosts and folders from which pip takes packages here: its own default, its configuration, the environment."""
     listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False).stdout
     settings = re.findall(r"^\S*(?:index-url|find-links|proxy|trusted-host)\S*='(.*)'$", listed, re.MULTILINE)
-    settings += [value for name, value in os.environ.items() if re.fullmatch(r"(PIP|UV)_.*(INDEX|FIND_LINKS|PROXY|HOST).*|HTTPS?_PROXY|https?_proxy", name)]
-    default = ".".join(("pypi", "org")), ".".join(("files", "pythonhosted", "org"))
-    found = set(default)
+    settings += [
+        value
+        for name, value in os.environ.items()
+        if re.fullmatch(r"(PIP|UV)_.*(INDEX|FIND_LINKS|PROXY|HOST).*|HTTPS?_PROXY|https?_proxy", name)
+    ]
+    # Put together here, so that this file does not name them either.
+    found = {f"{name}.org" for name in ("pypi", "files.pythonhosted")}
     for place in (place for setting in settings for place in setting.split()):
         parts = urlsplit(place)
         found.add(parts.hostname or parts.path)
@@ -49,7 +71,9 @@ def text_of(path: Path) -> str:
 def test_no_file_names(places: object) -> None:
     assert callable(places)
     wanted = {place: re.compile(rf"(?<![\w.-]){re.escape(place)}(?![\w-])") for place in places()}
-    found = [f"{path.relative_to(ROOT)}: {place}" for path in tracked() for place, pattern in wanted.items() if pattern.search(text_of(path))]
+    found = [
+        f"{path.relative_to(ROOT)}: {place}" for path in tracked() for place, pattern in wanted.items() if pattern.search(text_of(path))
+    ]
     assert found == []
 
 

@@ -11,7 +11,24 @@ from tests.house.tree import ROOMS, ROOT, modules
 
 MODULE_LINES = 300
 FUNCTION_LINES = 50
-SAY_NOTHING = {"base", "common", "constants", "core", "data", "handler", "handlers", "helper", "helpers", "info", "manager", "misc", "process", "types", "util", "utils"}
+SAY_NOTHING = {
+    "base",
+    "common",
+    "constants",
+    "core",
+    "data",
+    "handler",
+    "handlers",
+    "helper",
+    "helpers",
+    "info",
+    "manager",
+    "misc",
+    "process",
+    "types",
+    "util",
+    "utils",
+}
 
 FILES = modules(*ROOMS)
 NAMES = [str(path.relative_to(ROOT)) for path in FILES]
@@ -40,10 +57,14 @@ def functions(tree: ast.Module) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFun
 
 
 def test_no_file_has_a_name_that_says_nothing() -> None:
-    vague = [name for path, name in zip(FILES, NAMES, strict=True) if path.stem.strip("_") in SAY_NOTHING or path.parent.name in SAY_NOTHING]
+    vague = [
+        name for path, name in zip(FILES, NAMES, strict=True) if path.stem.strip("_") in SAY_NOTHING or path.parent.name in SAY_NOTHING
+    ]
     assert not vague, f"name the idea instead: {', '.join(vague)}"
 
 
 def test_every_room_says_what_it_is() -> None:
-    silent = [room for room in ROOMS if (ROOT / room).is_dir() and not ast.get_docstring(ast.parse((ROOT / room / "__init__.py").read_text()))]
+    silent = [
+        room for room in ROOMS if (ROOT / room).is_dir() and not ast.get_docstring(ast.parse((ROOT / room / "__init__.py").read_text()))
+    ]
     assert not silent, f"no docstring in the __init__.py of {', '.join(silent)}"

@@ -7,6 +7,7 @@ import re
 
 from tests.house.tree import ROOT, modules
 
+
 def declared() -> list[str]:
     text = (ROOT / "pointsman" / "store" / "queries.sql").read_text(encoding="utf-8")
     return re.findall(r"^-- name: (\w+)$", text, re.MULTILINE)

@@ -19,7 +19,20 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     folder = tmp_path_factory.mktemp("wheel")
     copy = folder / "tree"
     copy.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE", "pointsman", "graphs", "nodes", "tools", "guards", "evals", "tests", "samples"):
+    for name in (
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "NOTICE",
+        "pointsman",
+        "graphs",
+        "nodes",
+        "tools",
+        "guards",
+        "evals",
+        "tests",
+        "samples",
+    ):
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -44,6 +44,8 @@ class LedgerProcess:
         assert self.process is not None
         self.process.kill()
         self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
 
     def get(self, path: str) -> object:
         """What it answers."""

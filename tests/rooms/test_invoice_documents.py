@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from pypdf import PdfReader, PdfWriter
-from reportlab.pdfgen.canvas import Canvas  # type: ignore[import-untyped]
+from reportlab.pdfgen.canvas import Canvas
 
 from nodes.invoice.cii import MAX_XML, Hostile, Unreadable, digest, parse
 from nodes.invoice.document import MAX_PAGES, SetAside, clean, read_attached, read_pdf, read_xml

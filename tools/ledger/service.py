@@ -1,4 +1,4 @@
-"""The ledger as a process of its own: `python -m tools.ledger.service --dir DIR [--port 0]`.
+"""The ledger as a process of its own: `python -m tools.ledger.service --dir DIR [--port 0] [--idle SECONDS]`.
 
     POST /invoices, POST /claims   JSON, with `Idempotency-Key`; the same key and body get the stored answer, another body 422
     GET  /counts                   {key: {"requests": n, "applied": 0 or 1}}
@@ -18,6 +18,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -39,9 +40,18 @@ class Ledger(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, port: int, book: Book) -> None:
+    def __init__(self, port: int, book: Book, idle: float | None = None) -> None:
         super().__init__(("127.0.0.1", port), Exchange)
         self.book = book
+        self.asked = time.monotonic()
+        """When the last request came."""
+        self._idle = idle
+
+    def service_actions(self) -> None:
+        """Ends the service once nobody has asked for `idle` seconds."""
+        if self._idle is not None and time.monotonic() - self.asked > self._idle:
+            self._idle = None
+            threading.Thread(target=self.shutdown).start()
 
     @property
     def url(self) -> str:
@@ -58,6 +68,7 @@ class Exchange(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answers with what is stored."""
+        self.server.asked = time.monotonic()
         book = self.server.book
         answers: dict[str, Any] = {"/health": lambda: {"ok": True, "pid": os.getpid()}, "/counts": book.counts, "/entries": book.entries}
         if self.path in answers:
@@ -67,6 +78,7 @@ class Exchange(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Applies one request, once per key."""
+        self.server.asked = time.monotonic()
         try:
             self._answer(200, self._apply().model_dump(mode="json"))
         except Rejected as refusal:
@@ -135,12 +147,12 @@ def publish(url: str, folder: Path) -> None:
     draft.replace(folder / "url")
 
 
-def serve(folder: Path, port: int) -> None:
-    """Serves the ledger of a folder until SIGTERM or SIGINT."""
+def serve(folder: Path, port: int, idle: float | None) -> None:
+    """Serves the ledger of a folder until SIGTERM or SIGINT, or until nobody has asked for `idle` seconds."""
     with hold(folder):
         (folder / "url").unlink(missing_ok=True)  # left by a killed one: nobody answers there
         book = Book(folder / "ledger.sqlite3")
-        server = Ledger(port, book)
+        server = Ledger(port, book, idle)
         for number in (signal.SIGTERM, signal.SIGINT):
             # `shutdown` waits for the loop, which runs in this very thread
             signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
@@ -159,8 +171,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.ledger.service", description="The ledger, in a process of its own.")
     parser.add_argument("--dir", type=Path, required=True, help="where it keeps its data")
     parser.add_argument("--port", type=int, default=0, help="0, the default, lets the system choose one")
+    parser.add_argument("--idle", type=float, default=None, help="seconds without a request after which it ends by itself")
     chosen = parser.parse_args(arguments)
-    serve(chosen.dir, chosen.port)
+    serve(chosen.dir, chosen.port, chosen.idle)
     return 0
 
 

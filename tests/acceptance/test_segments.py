@@ -1,0 +1,332 @@
+"""Where a segment opens and closes: once, for every caller, however the graph ends."""
+
+import asyncio
+from typing import Any, Literal
+
+import pytest
+from langgraph.errors import GraphRecursionError
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import Command, interrupt
+
+from pointsman import Runs, code
+from pointsman.errors import Conflict, LeaseHeld
+from tests.acceptance.world import (
+    ASK_PAY,
+    OpenRuns,
+    State,
+    World,
+    approve_all,
+    drained,
+    error_of,
+    flow,
+    go,
+    line,
+    open_items,
+    output,
+    told,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+def thread(name: str) -> dict[str, Any]:
+    return {"configurable": {"thread_id": name}}
+
+
+async def only(runs: Runs) -> Any:
+    """The one run there is."""
+    [summary] = await runs.list()
+    return await runs.get(summary.run_id)
+
+
+async def ends(runs: Runs, run: Any) -> list[str]:
+    """The kinds of the events with which the run's segments closed."""
+    closing = ("run.sealed", "run.parked", "run.waiting", "run.failed", "run.cancelled")
+    return [event.kind for event in await runs.events(run) if event.kind in closing]
+
+
+def logs(name: str) -> Any:
+    async def body(state: State) -> State:
+        return {"log": [name]}
+
+    return body
+
+
+async def test_two_ends_of_unequal_depth_seal_once(open_runs: OpenRuns) -> None:
+    graph = flow()
+    for name in "abcd":
+        graph.add_node(name, logs(name))
+    graph.add_edge(START, "a").add_edge(START, "b").add_edge("b", "c").add_edge("c", "d")
+    graph.add_edge("a", END).add_edge("d", END)
+    async with open_runs(graph.compile()) as runs:
+        run, _ = await go(runs)
+        assert await ends(runs, run) == ["run.sealed"]
+        assert (await output(runs, run))["log"] == ["a", "b", "c", "d"]
+
+
+async def test_a_command_to_the_end_seals(open_runs: OpenRuns) -> None:
+    async def jump(state: State) -> Command[Literal["__end__", "other"]]:
+        return Command(update={"log": ["jumped"]}, goto=END)
+
+    graph = flow()
+    graph.add_node("jump", jump).add_node("other", logs("other"))
+    graph.add_edge(START, "jump")
+    async with open_runs(graph.compile()) as runs:
+        run, summary = await go(runs)
+        assert summary.state == "done"
+        assert (await output(runs, run))["log"] == ["jumped"]
+
+
+async def test_an_exception_parks_with_node_error_and_what_it_affects(open_runs: OpenRuns) -> None:
+    async def fails(state: State) -> State:
+        raise KeyError("net")
+
+    graph = flow()
+    for name, body in (("a", logs("a")), ("bad", fails), ("after", logs("after")), ("last", logs("last")), ("side", logs("side"))):
+        graph.add_node(name, body)
+    graph.add_edge(START, "a").add_edge("a", "bad").add_edge("bad", "after").add_edge("after", "last").add_edge("a", "side")
+    async with open_runs(graph.compile()) as runs:
+        run, summary = await go(runs)
+        assert summary.state == "parked"
+        [parked] = await told(runs, run, "run.parked")
+        assert (parked.position, parked.fields["affected"]) == ("bad@1", ["after", "last"])
+        assert await error_of(runs, run) == {"type": "KeyError", "what": "'net'"}
+
+
+@pytest.mark.parametrize("how", ["target", "value", "router"])
+async def test_what_a_node_gave_that_cannot_be_taken_parks_at_that_node(open_runs: OpenRuns, how: str) -> None:
+    async def bad(state: State) -> Any:
+        given = {"target": Command(goto="after"), "value": {"text": object()}, "router": {"text": "x"}}
+        return given[how]
+
+    def router(state: State) -> str:
+        raise KeyError("planted")
+
+    graph = flow()
+    graph.add_node("bad", bad).add_node("after", logs("after"))
+    graph.add_edge(START, "bad").add_conditional_edges("bad", router, ["after"])
+    async with open_runs(graph.compile()) as runs:
+        run, summary = await go(runs)
+        assert summary.state == "parked"
+        [parked] = await told(runs, run, "run.parked")
+        assert (parked.position, parked.fields["affected"]) == ("bad@1", ["after"])
+
+
+async def test_a_retry_that_helped_is_not_taken_for_what_parked_the_run(open_runs: OpenRuns, world: World) -> None:
+    from langgraph.types import RetryPolicy
+
+    async def flaky(state: State) -> State:
+        world.ran["flaky"] += 1
+        if world.ran["flaky"] == 1:
+            raise ConnectionError("first")
+        return {}
+
+    async def fails(state: State) -> State:
+        raise ValueError("second")
+
+    graph = flow()
+    graph.add_node("flaky", flaky, retry_policy=RetryPolicy(initial_interval=0.001, jitter=False))
+    graph.add_node("fails", fails)
+    graph.add_edge(START, "flaky").add_edge("flaky", "fails")
+    async with open_runs(graph.compile()) as runs:
+        run, _ = await go(runs)
+        assert (await told(runs, run, "run.parked"))[0].position == "fails@1"
+        assert (await error_of(runs, run))["type"] == "ValueError"
+
+
+async def test_a_question_closes_the_segment_and_frees_the_run(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+
+    async def pay(state: State) -> State:
+        return {"receipt": await t.pay.ainvoke({"amount": 5})}
+
+    sub = StateGraph(State).add_node("pay", pay).add_edge(START, "pay").compile()
+    graph = line(("sub", sub), policy=ASK_PAY)
+    async with open_runs(graph) as runs:
+        run, _ = await go(runs)
+        assert await ends(runs, run) == ["run.waiting"]
+        async with open_runs(graph) as others:  # another owner can take it over: nobody holds it
+            [item] = await open_items(others, run)
+            await others.approve(item, by="dana")
+            assert (await (await others.get(run.run_id)).settled()).state == "done"
+        assert world.asked("pay") == [5]
+
+
+async def test_langgraphs_own_interrupt_is_refused_and_parks(open_runs: OpenRuns) -> None:
+    async def asks(state: State) -> State:
+        return {"text": interrupt("what?")}
+
+    async with open_runs(line(("asks", asks), ("after", logs("after")))) as runs:
+        run, summary = await go(runs)
+        assert summary.state == "parked"
+        assert "interrupt" in (await error_of(runs, run))["what"]
+
+
+@pytest.mark.parametrize("when", ["interrupt_before", "interrupt_after"])
+async def test_a_breakpoint_leaves_the_run_unfinished(open_runs: OpenRuns, when: str) -> None:
+    graph = line(("a", logs("a")), ("b", logs("b")), ("c", logs("c")))
+    async with open_runs(graph) as runs:
+        await graph.ainvoke({}, thread("t"), **{when: ["b"]})
+        run = await only(runs)
+        assert (await run.summary()).state == "waiting"
+        await graph.ainvoke(None, thread("t"))
+        assert (await run.summary()).state == "done"
+        assert (await output(runs, run))["log"] == ["a", "b", "c"]
+
+
+async def test_an_abandoned_stream_leaves_a_run_that_goes_on(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+
+    async def work(state: State, ctx: Any) -> State:
+        return {"log": [await ctx.call(t.look, x=len(state["log"]))]}
+
+    graph = line(*((name, code(work, tools=(t.look,))) for name in "abc"))
+    async with open_runs(graph) as runs:
+        stream = graph.astream({"log": []}, thread("t"), stream_mode="updates")
+        assert await anext(stream) == {"a": {"log": ["saw 0"]}}
+        await stream.aclose()
+        run = await only(runs)
+        assert (await run.summary()).state == "running"
+        assert [left.run_id for left in await runs.sweep()] == [run.run_id]
+        assert (await run.settled()).state == "done"
+        assert world.asked("look") == [0, 1, 2]
+
+
+async def test_a_stream_abandoned_within_a_call_lets_go_only_when_the_call_is_on_record(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+    world.delay = lambda x: 0.05
+
+    async def work(state: State, writer: Any, ctx: Any) -> State:
+        writer("begins")
+        return {"log": [await ctx.call(t.look, x=1)]}
+
+    graph = line(("work", code(work, tools=(t.look,))))
+    async with open_runs(graph) as runs:
+        stream = graph.astream({"log": []}, thread("t"), stream_mode="custom")
+        assert await anext(stream) == "begins"
+        while not await told(runs, run := await only(runs), "call.intent"):
+            await asyncio.sleep(0.005)
+        await stream.aclose()
+        assert [event.fields["outcome"] for event in await told(runs, run, "call.outcome")] == ["done"]
+        await runs.sweep()
+        assert (await run.settled()).state == "done"
+        assert world.asked("look") == [1]
+
+
+async def test_cancelling_lets_the_call_under_way_finish_and_begins_nothing_more(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+    world.delay = lambda x: 0.05
+
+    async def work(state: State, ctx: Any) -> State:
+        return {"log": [await ctx.call(t.look, x=1), await ctx.call(t.look, x=2)]}
+
+    async with open_runs(line(("work", code(work, tools=(t.look,))), ("after", logs("after")))) as runs:
+        run = await runs.start("flow", {})
+        while not await told(runs, run, "call.intent"):
+            await asyncio.sleep(0.005)
+        await runs.cancel(run, by="dana", reason="enough")
+        await runs.engine.drain()
+        assert (await run.settled()).state == "cancelled"
+        assert world.asked("look") == [1]
+        assert [event.fields["outcome"] for event in await told(runs, run, "call.outcome")] == ["done"]
+        assert [event.position for event in await told(runs, run, "step.started")] == ["work@1"]
+        for act in (runs.resume(run), runs.cancel(run, by="dana"), runs.rerun(run, node="work", by="dana")):
+            with pytest.raises(Conflict):
+                await act
+        assert (await run.summary()).state == "cancelled"
+
+
+async def test_cancelling_stands_though_the_body_swallows_it(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+    world.delay = lambda x: 0.05
+
+    async def work(state: State, ctx: Any) -> State:
+        found = []
+        for x in (1, 2):
+            try:
+                found.append(await ctx.call(t.look, x=x))
+            except Exception:
+                found.append("swallowed")
+        return {"log": found}
+
+    async with open_runs(line(("work", code(work, tools=(t.look,))), ("after", logs("after")))) as runs:
+        run = await runs.start("flow", {})
+        while not await told(runs, run, "call.intent"):
+            await asyncio.sleep(0.005)
+        await runs.cancel(run, by="dana")
+        await runs.engine.drain()
+        assert (await run.summary()).state == "cancelled"
+        assert world.asked("look") == [1]
+        assert "after@1" not in [event.position for event in await told(runs, run, "step.started")]
+
+
+async def test_another_owner_is_refused_while_one_holds_the_run(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+    gate = asyncio.Event()
+
+    async def work(state: State, ctx: Any) -> State:
+        await gate.wait()
+        return {"log": [await ctx.call(t.look, x=1)]}
+
+    graph = line(("work", code(work, tools=(t.look,))))
+    async with open_runs(graph) as runs:
+        run = await runs.start("flow", {})
+        while not await told(runs, run, "run.opened"):
+            await asyncio.sleep(0.005)
+        async with open_runs(graph):
+            with pytest.raises(LeaseHeld):
+                await graph.ainvoke(None, thread(run.run_id))
+        with pytest.raises(LeaseHeld):
+            await runs.rerun(run, node="work", by="lee")
+        gate.set()
+        assert (await run.settled()).state == "done"
+        assert world.asked("look") == [1]
+
+
+async def test_the_bound_on_supersteps_is_ours(open_runs: OpenRuns) -> None:
+    async def count(state: State) -> State:
+        return {"count": state.get("count", 0) + 1}
+
+    graph = flow()
+    graph.add_node("work", count, max_visits=40)
+    graph.add_edge(START, "work").add_exits("work", limit=END)
+    graph.add_conditional_edges("work", lambda s: "work" if s["count"] < 40 else END, ["work", END])
+    compiled = graph.compile()
+    async with open_runs(compiled) as runs:
+        run, summary = await go(runs)
+        assert (summary.state, (await output(runs, run))["count"]) == ("done", 40)
+        result = await compiled.ainvoke({}, {"recursion_limit": 3})  # a caller's own is not what holds
+        assert result["count"] == 40
+
+    endless = StateGraph(State).add_node("work", count).add_edge(START, "work").add_edge("work", "work").compile()
+    async with open_runs(line(("endless", endless.with_config(recursion_limit=30)))) as runs:
+        run, summary = await go(runs)
+        assert summary.state == "parked"
+        assert (await error_of(runs, run))["type"] == GraphRecursionError.__name__
+
+
+async def test_a_body_that_swallows_the_question_of_a_plain_step_still_waits(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+
+    async def pay(state: State) -> State:
+        try:
+            return {"receipt": await t.pay.ainvoke({"amount": 5})}
+        except Exception:
+            return {"receipt": "swallowed"}
+
+    sub = StateGraph(State).add_node("pay", pay).add_node("after", logs("after"))
+    sub.add_edge(START, "pay").add_edge("pay", "after")
+    async with open_runs(line(("sub", sub.compile()), policy=ASK_PAY)) as runs:
+        run, summary = await go(runs)
+        assert summary.state == "waiting"
+        assert (await approve_all(runs, run)).state == "done"
+        assert (await output(runs, run))["receipt"] == "paid 5"
+        assert world.asked("pay") == [5]
+
+
+async def test_everything_a_stream_gives_is_given(open_runs: OpenRuns) -> None:
+    graph = line(("a", logs("a")), ("b", logs("b")))
+    async with open_runs(graph):
+        parts = await drained(graph.astream({"log": []}, stream_mode=["updates", "values"]))
+        assert ("updates", {"a": {"log": ["a"]}}) in parts
+        assert parts[-1] == ("values", {"log": ["a", "b"], "seen": []})

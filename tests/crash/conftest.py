@@ -1,0 +1,25 @@
+"""What the crash tests share: an outside system in a process of its own, and a crew of workers that can be killed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pointsman.testing import Outside
+from tests.crash.crew import Crew
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Iterator[Outside]:
+    """An outside system that has been asked nothing yet."""
+    with Outside.open(tmp_path / "outside.sqlite") as outside:
+        yield outside
+
+
+@pytest.fixture
+def crew(outside: Outside, url: str, home: Path) -> Iterator[Crew]:
+    """Workers on the test's own database and home."""
+    with Crew.open(outside, home, url) as crew:
+        yield crew

@@ -1,0 +1,159 @@
+"""Those who act in the crash tests: a crew of workers that die, and a witness who reads the record and the outside system's counts."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pointsman.event import Event
+from pointsman.evidence import canonical_record, record_digest, verify
+from pointsman.journal import events_of, payloads_of
+from pointsman.lease import open_intents
+from pointsman.store import Store
+from pointsman.testing import Count, Outside
+
+ROOT = Path(__file__).parents[2]
+
+
+def until(true: Callable[[], object], what: str) -> None:
+    """Wait for something that is bound to happen; the bound is for a test that would hang."""
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
+
+
+class Worker:
+    """One process of the crew."""
+
+    def __init__(self, crew: Crew, number: int, pid: int) -> None:
+        self.pid = pid
+        self._crew, self._number = crew, number
+
+    def wait(self) -> tuple[int, dict[str, Any]]:
+        """How it ended: the exit code (negative: the signal), and what it said."""
+        told = self._crew.hear(self._number, "status")
+        return told["status"], told["answer"]
+
+    def finished(self) -> dict[str, Any]:
+        """What it said, having ended well."""
+        status, answer = self.wait()
+        assert status == 0 and "error" not in answer, (status, answer)
+        return answer
+
+    def killed(self) -> None:
+        """Wait until it has died of the switch."""
+        status, answer = self.wait()
+        assert status == -signal.SIGKILL, (status, answer)
+
+    def stopped(self) -> None:
+        """Wait until it stands still."""
+        until(lambda: Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T", f"{self.pid} did not stop")
+
+
+class Crew:
+    """Forks workers for one database, one home and one outside system."""
+
+    def __init__(self, process: subprocess.Popen[str], place: dict[str, Any]) -> None:
+        self._process, self._place = process, place
+        self._heard: list[dict[str, Any]] = []
+        self._number = 0
+
+    @classmethod
+    @contextmanager
+    def open(cls, outside: Outside, home: Path, url: str | None) -> Iterator[Crew]:
+        command = [sys.executable, "-m", "tests.crash.worker"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+            try:
+                yield cls(process, {"outside": outside.url, "home": str(home), "url": url})
+            finally:
+                assert process.stdin is not None
+                process.stdin.close()
+                process.wait(60)
+
+    def send(self, graph: str, *keys: str, input: dict[str, Any], **order: Any) -> Worker:
+        """Fork a worker for the runs of these keys. `switch`, `ttl`, `concurrency` and `resume` (states to go on from) as the worker takes them."""
+        self._number += 1
+        assert self._process.stdin is not None
+        order |= self._place | {"order": self._number, "graph": graph, "keys": keys, "input": input}
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return Worker(self, self._number, self.hear(self._number, "pid")["pid"])
+
+    def hear(self, number: int, what: str) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        while True:
+            for told in self._heard:
+                if told["order"] == number and what in told:
+                    self._heard.remove(told)
+                    return told
+            line = self._process.stdout.readline()
+            assert line, "the crew is gone"
+            self._heard.append(json.loads(line))
+
+
+@dataclass
+class Seen:
+    """A run as the record and the outside system tell it."""
+
+    key: str
+    state: str
+    events: list[Event]
+    payloads: dict[str, Any]
+    faults: list[Any]
+    counts: dict[str, Count]
+    """By the idempotency keys of its intents."""
+
+    @property
+    def digest(self) -> str:
+        return record_digest(self.events, self.payloads)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return canonical_record(self.events, self.payloads)
+
+    @property
+    def output(self) -> dict[str, Any]:
+        [end] = [event for event in self.events if event.kind in ("run.sealed", "run.failed")]
+        return {name.removeprefix("output."): self.payloads[digest] for name, digest in end.payloads.items()}
+
+    def finished(self) -> set[str]:
+        """Idempotency keys of calls whose outcome is on record, and known."""
+        begun = {event.fields["call"]: event.fields["key"] for event in self.events if event.kind == "call.intent"}
+        done = {event.fields["call"] for event in self.events if event.kind == "call.outcome" and event.fields["outcome"] == "done"}
+        return {key for call, key in begun.items() if call in done}
+
+    def in_flight(self) -> set[str]:
+        """Idempotency keys of calls that were begun and have no outcome."""
+        return {event.fields["key"] for event in open_intents(self.events).values()}
+
+    def applied(self, target: str) -> list[int]:
+        """How often each key of a target took effect."""
+        return sorted(count.applied for count in self.counts.values() if count.target == target)
+
+    def requests(self, target: str) -> list[int]:
+        """How often each key of a target came."""
+        return sorted(count.requests for count in self.counts.values() if count.target == target)
+
+
+async def look(store: Store, outside: Outside, graph: str, *keys: str) -> dict[str, Seen]:
+    """The runs of these keys as they stand; those that do not exist yet are left out."""
+    counts = outside.counts()
+    seen = {}
+    for key in keys:
+        row = await store.one("run_by_key", graph, key)
+        if row is None:
+            continue
+        events = await events_of(store, row["run_id"])
+        ours = {event.fields["key"] for event in events if event.kind == "call.intent"}
+        told = {name: count for name, count in counts.items() if name in ours}
+        seen[key] = Seen(key, row["state"], events, await payloads_of(store, row["run_id"]), await verify(store, row["run_id"]), told)
+    return seen

@@ -1,0 +1,331 @@
+"""The graphs that are killed: workers run them, tests know what they should come to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from operator import add
+from typing import Annotated, Any, Literal
+
+from langgraph.graph import END, START
+from langgraph.types import RetryPolicy
+from typing_extensions import TypedDict
+
+from pointsman import FAILED, Command, Context, Limits, Policy, Send, Workflow, allow, ask, code, effect, tool
+from pointsman.testing import call, happened
+
+EVERYTHING = Policy(allow(), version="all")
+RETRY = RetryPolicy(initial_interval=0.001, backoff_factor=1.0, max_attempts=4, jitter=False)
+
+
+def outside() -> str:
+    return os.environ["OUTSIDE"]
+
+
+@tool(effect="send", sinks=("to",), key="key")
+def deliver(to: str, key: str = "") -> list[str]:
+    """Deliver something, once per key."""
+    return [call(outside(), "deliver", to, key)["body"]]
+
+
+@tool(effect="send", sinks=("to",), key="key", timeout=2)
+def hurry(to: str, key: str = "") -> list[str]:
+    """Deliver something, and give up soon."""
+    return [call(outside(), "hurry", to, key)["body"]]
+
+
+@tool(effect="send", sinks=("to",), key="key")
+def fragile(to: str, key: str = "") -> list[str]:
+    """Deliver something by a way of its own."""
+    return [call(outside(), "fragile", to, key)["body"]]
+
+
+@tool(effect="read", key="key")
+def look(what: str, key: str = "") -> str:
+    """Look something up."""
+    return str(call(outside(), "look", what, key)["body"])
+
+
+@tool(effect="read", key="key")
+def glance(what: str, key: str = "") -> str:
+    """Look something up where it often fails."""
+    return str(call(outside(), "glance", what, key)["body"])
+
+
+@tool(effect="send", sinks=("to",))
+def post(to: str) -> list[str]:
+    """Post something where no key is kept and nobody can be asked."""
+    return [call(outside(), "post", to)["body"]]
+
+
+async def find_wired(to: str) -> list[str] | None:
+    found = await asyncio.to_thread(happened, outside(), "wire", to)
+    return None if found is None else [found["body"]]
+
+
+@tool(effect="send", sinks=("to",), reconcile=find_wired)
+def wire(to: str) -> list[str]:
+    """Wire something where no key is kept, but one can ask."""
+    return [call(outside(), "wire", to)["body"]]
+
+
+class State(TypedDict, total=False):
+    items: list[str]
+    to: str
+    n: int
+    seen: Annotated[list[str], add]
+    receipts: Annotated[list[str], add]
+
+
+def nothing(state: State) -> State:
+    return {}
+
+
+# fan: three Sends, two of them equal, an effect each, joined
+
+
+def each(state: State) -> list[Send]:
+    return [Send("deliver", {"to": item}) for item in state["items"]]
+
+
+def joined(state: State) -> State:
+    return {"n": len(state["receipts"])}
+
+
+def _fan() -> Any:
+    flow = Workflow(State, name="fan", policy=EVERYTHING)
+    flow.add_node("split", nothing)
+    flow.add_node("deliver", effect(deliver, reads=("to",), writes="receipts"))
+    flow.add_node("join", joined)
+    flow.add_edge(START, "split")
+    flow.add_conditional_edges("split", each, ["deliver"], max_items=3)
+    flow.add_exits("deliver", default="join")
+    flow.add_edge("join", END)
+    return flow.compile()
+
+
+# loop: a read and an effect, three times
+
+
+async def look_next(state: State, ctx: Context) -> State:
+    n = state.get("n", 0) + 1
+    return {"n": n, "to": await ctx.call(look, what=f"item {n}")}
+
+
+def again(state: State) -> Literal["look", "__end__"]:
+    return "look" if state["n"] < 2 else "__end__"
+
+
+def _loop() -> Any:
+    flow = Workflow(State, name="loop", policy=EVERYTHING)
+    flow.add_node("look", code(look_next, tools=(look,)), max_visits=5)
+    flow.add_node("deliver", effect(deliver, reads=("to",), writes="receipts"))
+    flow.add_node("more", nothing)
+    flow.add_edge(START, "look")
+    flow.add_edge("look", "deliver")
+    flow.add_exits("look", limit=END)
+    flow.add_exits("deliver", default="more")
+    flow.add_conditional_edges("more", again, ["look", END])
+    return flow.compile()
+
+
+# nest: a subgraph as two nodes, and called twice in one body
+
+
+class Inner(TypedDict, total=False):
+    to: str
+    receipts: Annotated[list[str], add]
+
+
+async def look_up(state: Inner, ctx: Context) -> Inner:
+    return {"to": await ctx.call(look, what=state["to"])}
+
+
+def _inner() -> Any:
+    flow = Workflow(Inner, name="inner", policy=EVERYTHING)
+    flow.add_node("look", code(look_up, tools=(look,)))
+    flow.add_node("deliver", effect(deliver, reads=("to",), writes="receipts"))
+    flow.add_edge(START, "look")
+    flow.add_edge("look", "deliver")
+    flow.add_exits("deliver", default=END)
+    return flow.compile()
+
+
+inner = _inner()
+
+
+class Outer(TypedDict, total=False):
+    to: str
+    receipts: list[str]
+
+
+async def twice(state: Outer) -> Outer:
+    first = await inner.ainvoke({"to": "first"})
+    second = await inner.ainvoke({"to": "second"})
+    return {"receipts": [*state["receipts"], *first["receipts"], *second["receipts"]]}
+
+
+def _nest() -> Any:
+    flow = Workflow(Outer, name="nest", policy=EVERYTHING)
+    flow.add_node("left", inner)
+    flow.add_node("right", inner)
+    flow.add_node("twice", twice)
+    for start, end in ((START, "left"), ("left", "right"), ("right", "twice"), ("twice", END)):
+        flow.add_edge(start, end)
+    return flow.compile()
+
+
+# sibling: one of two parallel effects fails until the outside system is mended
+
+
+def _sibling() -> Any:
+    flow = Workflow(State, name="sibling", policy=EVERYTHING)
+    flow.add_node("fragile", effect(fragile, reads=("to",), writes="receipts"))
+    flow.add_node("deliver", effect(deliver, reads=("to",), writes="receipts"))
+    flow.add_node("join", joined)
+    for name in ("fragile", "deliver"):
+        flow.add_edge(START, name)
+        flow.add_exits(name, default="join")
+    flow.add_edge("join", END)
+    return flow.compile()
+
+
+# flaky: a read and a keyed effect that fail at first, each with a RetryPolicy
+
+
+async def look_hard(state: State, ctx: Context) -> State:
+    return {"seen": [await ctx.call(look, what="before"), await ctx.call(glance, what="x")]}
+
+
+def _flaky() -> Any:
+    flow = Workflow(State, name="flaky", policy=EVERYTHING)
+    flow.add_node("look", code(look_hard, tools=(look, glance)), retry_policy=RETRY)
+    flow.add_node("fragile", effect(fragile, reads=("to",), writes="receipts"), retry_policy=RETRY)
+    flow.add_edge(START, "look")
+    flow.add_edge("look", "fragile")
+    flow.add_exits("fragile", default=END)
+    return flow.compile()
+
+
+# chains: two chains of calls gathered in one body, their pace another in every process
+
+
+async def chains(state: State, ctx: Context) -> State:
+    async def chain(name: str, pause: float) -> list[str]:
+        first = await ctx.call(look, what=f"{name}1")
+        await asyncio.sleep(pause)
+        return [first, await ctx.call(look, what=f"{name}2 after {first}")]
+
+    pace = os.getpid() % 2
+    one, other = await asyncio.gather(chain("a", 0.02 * pace), chain("b", 0.02 * (1 - pace)))
+    return {"seen": [*one, *other], "to": other[-1]}
+
+
+def _chains() -> Any:
+    flow = Workflow(State, name="chains", policy=EVERYTHING)
+    flow.add_node("chains", code(chains, tools=(look,)))
+    flow.add_node("deliver", effect(deliver, reads=("to",), writes="receipts"))
+    flow.add_edge(START, "chains")
+    flow.add_edge("chains", "deliver")
+    flow.add_exits("deliver", default=END)
+    return flow.compile()
+
+
+# chance: what is sent depends on the clock and on chance, in the step itself and in the next one
+
+
+async def draw(state: State, ctx: Context) -> State:
+    token = f"{ctx.now().isoformat()} {ctx.uuid()} {ctx.random()}"
+    seen = await ctx.call(look, what=token)
+    return {"seen": [seen], "to": f"{token} {ctx.uuid()}"}
+
+
+def _chance() -> Any:
+    flow = Workflow(State, name="chance", policy=EVERYTHING)
+    flow.add_node("draw", code(draw, tools=(look,)))
+    flow.add_node("deliver", effect(deliver, reads=("to",), writes="receipts"))
+    flow.add_edge(START, "draw")
+    flow.add_edge("draw", "deliver")
+    flow.add_exits("deliver", default=END)
+    return flow.compile()
+
+
+# giving_up: a run that a declared exit ends as failed, after an effect
+
+
+async def judge(state: State) -> Command[Literal["failed"]]:
+    return Command(update={"n": 1}, goto=FAILED)
+
+
+def _giving_up() -> Any:
+    flow = Workflow(State, name="giving_up", policy=EVERYTHING)
+    flow.add_node("deliver", effect(deliver, reads=("to",), writes="receipts"))
+    flow.add_node("judge", judge)
+    flow.add_edge(START, "deliver")
+    flow.add_exits("deliver", default="judge")
+    flow.add_exits("judge", limit=FAILED)
+    return flow.compile()
+
+
+# asking: one of two parallel effects waits for a person
+
+
+def _asking() -> Any:
+    flow = Workflow(State, name="asking", policy=Policy(ask(fragile), allow(deliver), version="asking"))
+    flow.add_node("fragile", effect(fragile, reads=("to",), writes="receipts"))
+    flow.add_node("deliver", effect(deliver, reads=("to",), writes="receipts"))
+    flow.add_node("join", joined)
+    for name in ("fragile", "deliver"):
+        flow.add_edge(START, name)
+        flow.add_exits(name, default="join")
+    flow.add_edge("join", END)
+    return flow.compile()
+
+
+# single: one effect of each kind of tool
+
+
+def _single(name: str, tool: Any, policy: Policy = EVERYTHING, limits: Limits | None = None) -> Any:
+    flow = Workflow(State, name=name, policy=policy, limits=limits)
+    flow.add_node("act", effect(tool, reads=("to",), writes="receipts"))
+    flow.add_node("after", joined)
+    flow.add_edge(START, "act")
+    flow.add_exits("act", default="after")
+    flow.add_edge("after", END)
+    return flow.compile()
+
+
+# capped: five Sends where three calls are allowed
+
+
+def _capped() -> Any:
+    flow = Workflow(State, name="capped", policy=EVERYTHING, limits=Limits(tool_calls=3))
+    flow.add_node("split", nothing)
+    flow.add_node("deliver", effect(deliver, reads=("to",), writes="receipts"))
+    flow.add_node("join", joined)
+    flow.add_edge(START, "split")
+    flow.add_conditional_edges("split", each, ["deliver"], max_items=5)
+    flow.add_exits("deliver", default="join")
+    flow.add_edge("join", END)
+    return flow.compile()
+
+
+GRAPHS = {
+    graph.plan.name: graph
+    for graph in (
+        _fan(),
+        _loop(),
+        _nest(),
+        _sibling(),
+        _flaky(),
+        _chains(),
+        _chance(),
+        _giving_up(),
+        _asking(),
+        _capped(),
+        _single("keyed", deliver),
+        _single("hasty", hurry),
+        _single("probed", wire),
+        _single("blind", post),
+    )
+}

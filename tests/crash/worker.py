@@ -1,0 +1,102 @@
+"""Workers that are killed: real processes, forked from one that has imported everything, since starting Python takes seconds.
+
+Orders come as JSON lines on standard input; each gets a process of its own, forked before there is any loop, thread or connection.
+Told back: {"order", "pid"} at once, and {"order", "status", "answer"} when the process has ended, however it did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import select
+import signal
+import sys
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+from pointsman import Runs
+from pointsman.testing import Switch, open_switched
+from tests.crash.graphs import GRAPHS
+
+
+def opened(order: dict[str, Any], switch: Switch) -> AbstractAsyncContextManager[Runs]:
+    home = Path(order["home"])
+    if order.get("url") is None:
+        return Runs.open(home=home, root=home, graphs=GRAPHS, ttl=order.get("ttl", 15.0))
+    return open_switched(
+        switch, url=order["url"], home=home, graphs=GRAPHS, concurrency=order.get("concurrency", 6), ttl=order.get("ttl", 15.0)
+    )
+
+
+async def work(order: dict[str, Any]) -> dict[str, Any]:
+    """Start the runs of these keys, go on with those that have begun, and wait until they have settled."""
+    switch = Switch(**order.get("switch", {}))
+    states = {}
+    async with opened(order, switch) as runs:
+        begun = []
+        for key in order["keys"]:
+            run = await runs.start(order["graph"], order["input"], key=key)
+            if (await run.summary()).state in order.get("resume", ()):
+                await runs.resume(run)
+            begun.append((key, run))
+        for key, run in begun:
+            states[key] = (await run.settled()).state
+    return {"states": states, "commits": switch.commits}
+
+
+def child(order: dict[str, Any], out: int) -> None:
+    os.environ["OUTSIDE"] = order["outside"]
+    try:
+        answer = asyncio.run(work(order))
+    except BaseException as error:
+        answer = {"error": f"{type(error).__name__}: {error}"}
+    os.write(out, json.dumps(answer).encode())
+
+
+def main() -> None:
+    living: dict[int, tuple[int, int, bytes]] = {}
+    said = b""
+    while True:
+        ready, _, _ = select.select([0, *living], [], [])
+        for descriptor in ready:
+            if descriptor == 0:
+                chunk = os.read(0, 65536)
+                if not chunk:
+                    for pid, _, _ in living.values():
+                        os.kill(pid, signal.SIGKILL)
+                    return
+                *lines, said = (said + chunk).split(b"\n")
+                for line in lines:
+                    _begin(json.loads(line), living)
+                continue
+            pid, number, told = living[descriptor]
+            chunk = os.read(descriptor, 65536)
+            living[descriptor] = (pid, number, told + chunk)
+            if not chunk:
+                del living[descriptor]
+                os.close(descriptor)
+                _, status = os.waitpid(pid, 0)
+                _say({"order": number, "status": os.waitstatus_to_exitcode(status), "answer": json.loads(told or b"{}")})
+
+
+def _begin(order: dict[str, Any], living: dict[int, tuple[int, int, bytes]]) -> None:
+    back, out = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(back)
+        child(order, out)
+        os._exit(0)
+    os.close(out)
+    living[back] = (pid, order["order"], b"")
+    _say({"order": order["order"], "pid": pid})
+
+
+def _say(told: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
