@@ -31,6 +31,8 @@ class Approval:
     state: str = "open"
     """open · approved · rejected · expired · consumed."""
     by: str | None = None
+    branch: int = 0
+    """How many reruns had begun when it was asked."""
 
     def is_due(self, now: datetime) -> bool:
         """Whether its time has run out."""
@@ -51,7 +53,15 @@ class Approvals:
         if event.kind == "ask.opened":
             card = event.payloads["card"]
             self._by_id[fields["approval"]] = Approval(
-                fields["approval"], event.position, event.payloads["binding"], card, fields["tool"], fields["node"], fields.get("role"), fields.get("expires_at")
+                fields["approval"],
+                event.position,
+                event.payloads["binding"],
+                card,
+                fields["tool"],
+                fields["node"],
+                fields.get("role"),
+                fields.get("expires_at"),
+                branch=event.branch,
             )
         elif event.kind == "ask.decided":
             approval = self._by_id[fields["approval"]]
@@ -61,10 +71,11 @@ class Approvals:
         elif event.kind == "call.intent" and "approval" in fields:
             self._by_id[fields["approval"]].state = "consumed"
 
-    def find(self, position: str, binding: str) -> Approval | None:
-        """The newest approval of exactly this call at this position that has not been used."""
+    def find(self, position: str, binding: str, branch: int) -> Approval | None:
+        """The newest approval of exactly this call at this position that has not been used; a no does not outlast a rerun, which asks again."""
         found = [a for a in self._by_id.values() if (a.position, a.binding) == (position, binding) and a.state != "consumed"]
-        return found[-1] if found else None
+        standing = [a for a in found if a.branch == branch or a.state not in ("rejected", "expired")]
+        return standing[-1] if standing else None
 
     def get(self, approval_id: str) -> Approval | None:
         """The approval of this id."""

@@ -11,8 +11,9 @@ Branches that append at the same time share one commit: whoever gets the lock ta
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
@@ -22,9 +23,9 @@ from psycopg_pool import PoolTimeout
 
 from pointsman import canonical
 from pointsman.clock import Clock
-from pointsman.errors import Conflict, LeaseLost
+from pointsman.errors import Conflict, LeaseLost, StoreUnavailable
 from pointsman.event import GENESIS, Draft, Event, Kind, Row, link
-from pointsman.store import Store, Transaction
+from pointsman.store import UNREACHABLE, Store, Transaction
 
 Statement = tuple[str, tuple[Any, ...]]
 """A named statement of the store with its parameters."""
@@ -191,17 +192,23 @@ class Journal:
             raise Conflict(str(error).split("\n")[0]) from error
         if state == _HEAD_MOVED:
             return await self._catch_up(rows)
-        if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | PoolTimeout):
+        if not isinstance(error, UNREACHABLE):
             raise error
-        while self.keep_trying():
-            # Whether the commit got through is not known; the chain tells.
-            await asyncio.sleep(0.2)
+        # Whether the commit got through is not known; the chain tells.
+        stands: bool = await self.patiently(lambda: self._catch_up(rows))
+        return stands
+
+    async def patiently(self, read: Callable[[], Awaitable[Any]]) -> Any:
+        """What `read` reads, tried again while the server is gone and the lease holds."""
+        while True:
             try:
-                await self._store.revive()
-                return await self._catch_up(rows)
-            except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError):
-                continue
-        raise error
+                return await read()
+            except (*UNREACHABLE, OSError):
+                await asyncio.sleep(0.2)
+                if not self.keep_trying():
+                    raise
+                with contextlib.suppress(*UNREACHABLE, OSError, StoreUnavailable):
+                    await self._store.revive()
 
     async def _catch_up(self, rows: list[Row]) -> bool:
         """Read what others put behind our head; whether `rows` turned out to be among it."""

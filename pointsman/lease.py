@@ -25,7 +25,7 @@ from psycopg_pool import PoolTimeout
 from pointsman.clock import Clock
 from pointsman.errors import LeaseHeld, LeaseLost
 from pointsman.event import Event
-from pointsman.journal import Head, events_of
+from pointsman.journal import Head, events_from
 from pointsman.store import Store, Transaction
 
 TTL = 15.0
@@ -67,13 +67,23 @@ class Owner:
             os.close(descriptor)
 
     def hold(self, lease: Lease) -> None:
-        """Renew a lease from now on."""
+        """Renew a lease from now on: its claim has been committed."""
         self._leases[lease.run_id] = lease
+
+    def drop(self, lease: Lease) -> None:
+        """Renew a lease no more: nothing is under way under it, whatever the database says of it."""
+        lease.lost = True
+        if self._leases.get(lease.run_id) is lease:
+            del self._leases[lease.run_id]
+
+    def dropped(self, run_id: str) -> bool:
+        """Whether a lease of this run that stands under its name is one it has dropped, or never heard that it was granted."""
+        return run_id not in self._leases
 
     async def _keep(self) -> None:
         while True:
             await asyncio.sleep(self.ttl / 3)
-            held = self._leases = {run_id: lease for run_id, lease in self._leases.items() if not lease.lost}
+            held = {run_id: lease for run_id, lease in self._leases.items() if not lease.lost}
             if not held:
                 continue
             since = self.clock.monotonic()
@@ -116,20 +126,18 @@ class Lease:
 
 
 async def claim(owner: Owner, run_id: str, tx: Transaction) -> tuple[Lease, Head]:
-    """Take the lease of a run within `tx`, under the next epoch.
+    """Take the lease of a run within `tx`, under the next epoch; once `tx` is committed, `Owner.hold` has it renewed.
 
     Raises `LeaseHeld` while another owner holds it, or may still have a call under way that it began in time.
     """
     row = await tx.one("lock_head", run_id)
     if row is None:
         raise LeaseHeld(f"run {run_id} has no head")
-    if row["owner"] is not None:
-        await _wait_is_over(owner.store, run_id, row)
+    if row["owner"] is not None and not (row["owner"] == owner.name and owner.dropped(run_id)):
+        await _wait_is_over(tx, run_id, row)
     since = owner.clock.monotonic()
     claimed = (await tx.fetch("claim", owner.name, owner.ttl, run_id))[0]
-    lease = Lease(owner, run_id, claimed["epoch"], since)
-    owner.hold(lease)
-    return lease, Head(claimed["seq"], claimed["hash"])
+    return Lease(owner, run_id, claimed["epoch"], since), Head(claimed["seq"], claimed["hash"])
 
 
 def open_intents(events: list[Event]) -> dict[str, Event]:
@@ -143,15 +151,15 @@ def open_intents(events: list[Event]) -> dict[str, Event]:
     return found
 
 
-async def _wait_is_over(store: Store, run_id: str, row: Mapping[str, Any]) -> None:
+async def _wait_is_over(tx: Transaction, run_id: str, row: Mapping[str, Any]) -> None:
     if is_dead(row["owner"]):
         return
     held = f"run {run_id} is being advanced by {_who(row['owner'])}"
     if row["live"]:
         raise LeaseHeld(held, remedy=f"wait: the lease ends by {row['expires_at']:%H:%M:%S} UTC unless it is renewed")
-    timeouts = [float(intent.fields["timeout"]) for intent in open_intents(await events_of(store, run_id)).values()]
+    timeouts = [float(intent.fields["timeout"]) for intent in open_intents(events_from(run_id, await tx.fetch("read_events", run_id, 0))).values()]
     if timeouts:
-        now = (await store.fetch("clock"))[0]["now"]
+        now = (await tx.fetch("clock"))[0]["now"]
         free = row["expires_at"] + timedelta(seconds=max(timeouts))
         if now < free:
             raise LeaseHeld(f"{held}, and a call it began may be under way", remedy=f"wait until {free:%H:%M:%S} UTC")

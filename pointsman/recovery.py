@@ -16,6 +16,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.types import Command, Overwrite, Send
 
 from pointsman import canonical
+from pointsman.approval import Approvals, expired
 from pointsman.errors import BadInput, Conflict, NotFound
 from pointsman.event import Event
 from pointsman.journal import Journal, events_from
@@ -58,6 +59,9 @@ async def fork(owner: Owner, graph: Controlled, run_id: str, *, node: str, patch
     superstep = started.fields["superstep"] - 1
     journal.note(journal.draft("run.repaired", started.position, payloads=payloads, by=by, positions=positions, superstep=superstep, version=graph.plan.rules.version))
     journal.attached = [("open_run", (graph.plan.rules.version, run_id)), ("release", (run_id, lease.epoch))]
+    for approval in Approvals(events).open():  # what still has to be asked is asked anew, about what it is then
+        journal.note(journal.draft("ask.expired", approval.position, approval=approval.approval_id))
+        journal.attached.append(expired(approval))
     update = {name: Overwrite(value) if isinstance(graph.channels[name], BinaryOperatorAggregate) else value for name, value in checked.items()}
     await graph.aupdate_state(place, Command(update=update, goto=[*pulled, *sends]), as_node=RERUN)
 

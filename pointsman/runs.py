@@ -221,6 +221,5 @@ class Runs:
             )
         finally:
             # A question that has just expired lets the run go on as well.
-            if not any(approval["state"] == "open" for approval in await self.owner.store.fetch("approvals_of", item.run_id)):
-                if (await self.row(item.run_id))["state"] == "waiting":
-                    self.engine.advance(item.run_id)
+            if await self.engine.answered(item.run_id):
+                self.engine.advance(item.run_id)

@@ -30,6 +30,7 @@ from pointsman.home import open_owner
 from pointsman.journal import Head, Journal, append_from_outside, draft_event, events_from, payloads_of
 from pointsman.lease import Lease, Owner, claim
 from pointsman.schema import Schema
+from pointsman.store import UNREACHABLE
 from pointsman.store.saver import RunSaver
 
 OWNER = "__pointsman_owner"
@@ -71,6 +72,8 @@ class Segment:
         self.thread_id: str = run["thread_id"]
         self.gateway = gateway
         self.control = RunControl()
+        self.unfinished = False
+        """Whether LangGraph stopped between two nodes, at a breakpoint."""
         self._accepted = accepted
         self._lease = lease
         self._journal = gateway.journal
@@ -124,10 +127,11 @@ class Segment:
             opened = draft_event("run.opened", owner.clock, owner=owner.name.split("|")[1], epoch=lease.epoch, version=plan.rules.version)
             head = await append_from_outside(tx, run_id, head, branch, opened, epoch=lease.epoch)
             await tx.run("open_run", plan.rules.version, run_id)
+        owner.hold(lease)
         journal = Journal(store, run_id, epoch=lease.epoch, head=head, salt=row["salt"], branch=branch, clock=owner.clock)
 
         async def read(digest: str) -> Any:
-            found = await payloads_of(store, run_id, [digest])
+            found = await journal.patiently(lambda: payloads_of(store, run_id, [digest]))
             if digest not in found:
                 raise NotFound(f"a payload of run {run_id} is gone (erased, or lost with its row)", remedy=f"see `pointsman show {run_id[:8]} --verify`")
             return found[digest]
@@ -146,7 +150,6 @@ class Segment:
 
     def _config(self, config: RunnableConfig) -> RunnableConfig:
         own: RunnableConfig = {
-            "callbacks": [self.gateway.positions],
             "recursion_limit": self.plan.supersteps,
             "configurable": {
                 "thread_id": self.thread_id,
@@ -164,8 +167,8 @@ class Segment:
 
     async def _close(self, error: BaseException | None) -> None:
         gateway = self.gateway
-        await gateway.sending.drain()
         try:
+            await gateway.sending.drain()
             if not self._lease.holds() or isinstance(error, LeaseLost):
                 return
             await self._saver.flush()
@@ -173,20 +176,20 @@ class Segment:
                 await self._let_go()
             elif error is None:
                 await self._ended()
-            elif isinstance(error, Exception):
+            elif isinstance(error, Exception) and not (isinstance(error, UNREACHABLE) and all(failed is not error for _, failed in gateway.failures)):
                 await self._parked(error)
-            else:  # the caller went away in the middle: nothing is decided, whoever comes next goes on
+            else:  # the caller went away in the middle, or our database: nothing is decided, whoever comes next goes on
                 await self._let_go()
         except LeaseLost:
             # Somebody else has taken over since: their word counts.
             if error is None:
                 raise
         finally:
-            self._lease.lost = True  # whatever became of it in the database: it is renewed no more
+            self._lease.owner.drop(self._lease)
 
     async def _ended(self) -> None:
         gateway, journal = self.gateway, self._journal
-        if any(step.asks for step in gateway.steps()):
+        if self.unfinished or any(step.asks for step in gateway.steps()):
             approvals = [approval.approval_id for approval in gateway.approvals.open()]
             await self._state("waiting", journal.draft("run.waiting", approvals=approvals))
         elif gateway.ending is not None:

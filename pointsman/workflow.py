@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, Self, get_type_hints
 
 from langchain_core.runnables import RunnableConfig
@@ -206,13 +207,19 @@ class Controlled(CompiledStateGraph[Any, Any, Any, Any]):
     async def astream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
         """Advance a run and stream it, as in LangGraph. Raises what `Segment.open` raises, and what a failing step raised, after parking the run."""
         if KEY in (config or {}).get("configurable", {}):  # a subgraph: the segment is its parent's
-            async for part in super().astream(input, merge_configs(config, {"recursion_limit": self.plan.supersteps}), **options):
-                yield part
+            bounded = merge_configs(config, {"recursion_limit": self.plan.supersteps})
+            async with aclosing(super().astream(input, bounded, **options)) as parts:
+                async for part in parts:
+                    yield part
             return
         async with Segment.open(self.plan, input, merge_configs(self.config, config)) as (segment, given, own):
             options |= {"durability": "sync", "control": segment.control}
-            async for part in super().astream(given, own, **options):
-                yield part
+            # Closed before the segment is: a stream that is abandoned leaves nothing of it running.
+            async with aclosing(super().astream(given, own, **options)) as parts:
+                async for part in parts:
+                    yield part
+            if self._breaks(options):
+                segment.unfinished = bool((await self.aget_state(own)).next)
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
         """Refused: pointsman is async only."""
@@ -244,6 +251,11 @@ class Controlled(CompiledStateGraph[Any, Any, Any, Any]):
     async def aget_graph(self, config: RunnableConfig | None = None, *, xray: int | bool = False) -> Any:
         """As `get_graph`."""
         return self.get_graph(config, xray=xray)
+
+    def _breaks(self, options: Mapping[str, Any]) -> bool:
+        """Whether LangGraph may stop between two nodes."""
+        here = (self.interrupt_before_nodes, self.interrupt_after_nodes, options.get("interrupt_before"), options.get("interrupt_after"))
+        return any(here)
 
     def _refuse_update(self, config: RunnableConfig) -> None:
         if "__pregel_checkpointer" not in config.get("configurable", {}):

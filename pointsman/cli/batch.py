@@ -131,7 +131,10 @@ async def _finish(runs: Runs, graph: Controlled, document: Document, settled: Ca
     try:
         summary = await document.run.summary()
         if summary.state == "running" and summary.version not in (None, graph.plan.rules.version):
-            document.state, document.finding = "running", "it began under another version of the graph"
+            document.state = "running"
+            document.finding = (
+                f"it began under another version of the graph; `pointsman rerun {document.run.run_id[:8]} --node NODE` takes it over"
+            )
             return
         summary = await document.run.settled()
         async with _reading:

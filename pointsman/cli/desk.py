@@ -1,21 +1,23 @@
 """Where a command sits: its two outlets, the one event loop, and what errors and interruptions turn into."""
 
+# ruff: noqa: PLC0415 - `--help` needs neither an event loop nor rich
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console, RenderableType
 
 from pointsman.cli.plain import plain
 from pointsman.errors import BadInput, NotFound, PointsmanError
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
 As = Annotated[
@@ -56,6 +58,8 @@ class Desk:
 
 def perform(command: Callable[[Desk], Awaitable[int]], as_json: bool) -> NoReturn:
     """Run a command to its exit code. No error reaches the person as a traceback (`POINTSMAN_DEBUG=1` prints it as well)."""
+    from rich.console import Console
+
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -65,6 +69,8 @@ def perform(command: Callable[[Desk], Awaitable[int]], as_json: bool) -> NoRetur
 
 
 def _code(command: Callable[[Desk], Awaitable[int]], desk: Desk) -> int:
+    import asyncio
+
     async def run() -> int:
         return await command(desk)
 

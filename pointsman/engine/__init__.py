@@ -7,15 +7,20 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pointsman.errors import LeaseHeld
+from pointsman.errors import LeaseHeld, LeaseLost
+from pointsman.journal import events_of
 from pointsman.lease import Owner
 from pointsman.segment import FINISHED, OWNER, RUN
+from pointsman.store import UNREACHABLE
 
 SETTLED = ("waiting", "parked", "paused", *FINISHED)
 """States in which a run stands still until a person, a timer or an operator acts."""
 
 _POLL = 0.2
 """Seconds between looks at a run that another process advances."""
+
+_TRIES = 20
+"""How often a run is begun anew by one process because its database went away."""
 
 _log = logging.getLogger("pointsman")
 
@@ -59,20 +64,31 @@ class Engine:
 
     async def _advance(self, run_id: str) -> None:
         async with self._slots:
+            tries = _TRIES
             while True:
-                row = await self._row(run_id)
-                if row["state"] in FINISHED:
-                    return
                 try:
-                    await self._segment(row)
-                except LeaseHeld:
-                    # Somebody else advances it, or died a moment ago: look again until it settles or can be claimed.
-                    await asyncio.sleep(_POLL)
-                    if (await self._row(run_id))["state"] in SETTLED:
+                    if await self._stands(run_id):
                         return
-                    continue
-                if not await self._decided(run_id):
-                    return
+                except UNREACHABLE:
+                    # The segment has let go, or what it held was dropped here: go on from the record.
+                    tries -= 1
+                    if not tries:
+                        raise
+                    await asyncio.sleep(_POLL)
+                    await self._owner.store.revive()
+
+    async def _stands(self, run_id: str) -> bool:
+        """Advance a run by a segment; whether it stands still now."""
+        row = await self._row(run_id)
+        if row["state"] in FINISHED:
+            return True
+        try:
+            await self._segment(row)
+        except (LeaseHeld, LeaseLost):
+            # Somebody else advances it, or died a moment ago: look again until it settles or can be claimed.
+            await asyncio.sleep(_POLL)
+            return (await self._row(run_id))["state"] in SETTLED
+        return not await self.answered(run_id)
 
     async def _segment(self, row: Mapping[str, Any]) -> None:
         config = {"configurable": {"thread_id": row["thread_id"], RUN: row["run_id"], OWNER: self._owner}}
@@ -87,12 +103,13 @@ class Engine:
                 raise
             _log.info("run %s: %s: %s", row["run_id"], type(error).__name__, error)
 
-    async def _decided(self, run_id: str) -> bool:
-        """Whether the answer to what the run waits for came in while it was closing."""
+    async def answered(self, run_id: str) -> bool:
+        """Whether something that a run waits for has been decided since it began to wait."""
         if (await self._row(run_id))["state"] != "waiting":
             return False
-        approvals = await self._owner.store.fetch("approvals_of", run_id)
-        return bool(approvals) and not any(approval["state"] == "open" for approval in approvals)
+        waiting = [event for event in await events_of(self._owner.store, run_id) if event.kind == "run.waiting"]
+        still = {approval["approval_id"] for approval in await self._owner.store.fetch("approvals_of", run_id) if approval["state"] == "open"}
+        return bool(waiting) and not still.issuperset(waiting[-1].fields["approvals"])
 
     async def _row(self, run_id: str) -> Mapping[str, Any]:
         row = await self._owner.store.one("read_run", run_id)

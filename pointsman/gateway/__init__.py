@@ -101,6 +101,10 @@ class Gateway:
         """Every step of this segment, all attempts."""
         return list(self._steps.values())
 
+    def asked(self, step: Step) -> bool:
+        """Whether a step, or one in a graph that it runs, waits for a person."""
+        return any(other.asks for ns, other in self._steps.items() if ns == step.ns or ns.startswith(f"{step.ns}|"))
+
     def begin(self, step: Step) -> Step:
         """Follow a step from here on."""
         self._steps[step.ns] = step
@@ -132,7 +136,7 @@ class Gateway:
             "attempt": step.attempt,
             "depth": depth,
         }
-        earlier = self.tape.earlier(step.position, request.target, digest, k, step.ns)
+        earlier = self.tape.earlier(step.position, request.target, digest, k, step.ns, is_effect=request.is_effect)
         if earlier is not None:
             return await self._give_again(request, step, digest, facts, earlier)
         if request.is_effect:  # what only reads may come in another order (gathered branches); its step is checked when it ends
@@ -148,18 +152,20 @@ class Gateway:
         approval = None
         if decision.verdict is Verdict.ASK:
             try:
-                approval = await self._asking.approval(request, step, digest, facts, decision)
+                approval = await self._asking.approval(request, step, digest, facts, decision, corrected)
             except BaseException:
                 step.account.release(call_id)
                 raise
         facts |= {
             "verdict": decision.verdict.value,
             "rule": decision.rule,
-            "key": step.key(self.journal.run_id, request.target, digest, k),
+            # An effect that is made once more after it was corrected in between is another one to the outside.
+            "key": step.key(
+                self.journal.run_id, request.target, digest, k + self.tape.times(step.position, request.target, digest, k, step.ns)
+            ),
         }
-        if step.calls_left is not None:
-            step.calls_left -= 1
-        return await self._handed(step, self.sending.send(request, step, digest, facts, approval))
+        step.spend_call()
+        return await self._handed(step, self.sending.own(call_id, self.sending.send(request, step, digest, facts, approval)))
 
     def value(self, target: str, make: Callable[[], str]) -> str:
         """A value of the clock or of chance as text, the same whenever the step is executed again. It rides, so it is durable before any call that could depend on it."""
@@ -234,6 +240,8 @@ class Gateway:
 
     async def _give_back(self, request: Request, step: Step, found: Recorded) -> Any:
         found.consumed = True
+        if found.outcome in ("done", "failed"):
+            step.spend_call()
         if found.outcome != "done":
             raise recorded_error(found, await self.payload(found.payloads["error"]))
         return request.revive(await self.payload(found.payloads["result"]))
@@ -241,12 +249,17 @@ class Gateway:
     async def _resolve(self, request: Request, step: Step, found: Recorded) -> Any:
         """A call that was begun and whose outcome is not known: sent again under its key, or asked about, or left to a person; never a blind second effect."""
         found.consumed = True
+        step.spend_call()
+        under_way = self.sending.under_way(found.call)  # begun by an earlier attempt that did not wait for it
+        if under_way is not None:
+            return await self._handed(step, under_way)
         step.account.hold(found.call, Spend.of(found.fields.get("reserve", {})))
-        return await self._handed(step, self.sending.resolve(request, step, found))
+        return await self._handed(step, self.sending.own(found.call, self.sending.resolve(request, step, found)))
 
     async def _give_again(self, request: Request, step: Step, digest: str, facts: dict[str, Any], earlier: Recorded) -> Any:
         """In a rerun: an equal call finished at this position before. It is given again, and put on this branch's record."""
         result = earlier.payloads["result"]
+        step.spend_call()
         kept = {name: earlier.fields[name] for name in ("verdict", "rule", "key") if name in earlier.fields}
         self._note(
             self.journal.draft(
@@ -298,9 +311,8 @@ class Gateway:
         if "call" in draft.fields:
             self.tape.consume(draft.fields["call"])
 
-    async def _handed(self, step: Step, call: Any) -> Any:
-        """Wait for a call in a task of the run: a node that is cancelled does not take the call with it."""
-        task = self.sending.own(call)
+    async def _handed(self, step: Step, task: asyncio.Task[Any]) -> Any:
+        """Wait for a call in its task of the run: a node that is cancelled does not take the call with it."""
         try:
             return await asyncio.shield(task)
         except PointsmanError as error:

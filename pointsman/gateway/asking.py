@@ -13,6 +13,7 @@ from pointsman.approval import Approval
 from pointsman.errors import Denied, Expired, LimitReached, PointsmanError, Rejected
 from pointsman.gateway.request import Request
 from pointsman.gateway.step import Step
+from pointsman.gateway.tape import Recorded
 from pointsman.limit import Spend
 from pointsman.policy import Decision, Verdict
 
@@ -49,7 +50,9 @@ class Asking:
         await self._gateway.append(self._gateway.journal.draft("limit.reached", step.position, payloads=payloads, **facts, outcome="limit"))
         return raised
 
-    async def approval(self, request: Request, step: Step, digest: str, facts: dict[str, Any], decision: Decision) -> Approval:
+    async def approval(
+        self, request: Request, step: Step, digest: str, facts: dict[str, Any], decision: Decision, corrected: Recorded | None
+    ) -> Approval:
         """The approval for exactly this call. Without one the question is put on record and the step stops here."""
         version = {"graph": self._gateway.rules.version, "policies": [policy.digest() for policy in step.policies]}
         bound = {
@@ -60,20 +63,13 @@ class Asking:
             **version,
         }
         binding = self._gateway.journal.payload_of(bound)
-        approval = self._gateway.approvals.find(step.position, binding)
+        approval = self._gateway.approvals.find(step.position, binding, self._gateway.journal.branch)
         if approval is not None and approval.state in ("open", "approved") and approval.is_due(self._gateway.clock.now()):
             await self._gateway.append(
                 self._gateway.journal.draft("ask.expired", step.position, approval=approval.approval_id),
                 statements=[approvals_.expired(approval)],
             )
-        card = {
-            "tool": request.target,
-            "effect": request.effect,
-            "arguments": request.public,
-            "node": step.place.node,
-            "rule": decision.rule,
-            "reason": decision.reason,
-        }
+        card = await self._card(request, step, decision, corrected)
         if approval is None:
             approval = await self._open(step, binding, card, decision, request.target)
         if approval.state == "open":
@@ -85,6 +81,20 @@ class Asking:
             said = Decision(Verdict.ASK, decision.rule, f"{who} (approval {approval.approval_id[:8]})")
             raise await self.deny(step, digest, facts | {"approval": approval.approval_id}, said, error if request.is_effect else Denied)
         return approval
+
+    async def _card(self, request: Request, step: Step, decision: Decision, corrected: Recorded | None) -> dict[str, Any]:
+        """What the person is shown, made by code alone."""
+        card = {
+            "tool": request.target,
+            "effect": request.effect,
+            "arguments": request.public,
+            "node": step.place.node,
+            "rule": decision.rule,
+            "reason": decision.reason,
+        }
+        if corrected is not None:
+            card["corrects"] = {"arguments": await self._gateway.payload(corrected.digest), "call": corrected.call}
+        return card
 
     async def _open(self, step: Step, binding: str, card: dict[str, Any], decision: Decision, tool: str) -> Approval:
         approval_id = self._gateway.approvals.next_id(self._gateway.journal.run_id, step.position, binding)

@@ -26,14 +26,18 @@ class Sending:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], str] = {}
 
-    def own(self, call: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    def own(self, call: str, passage: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run a call in a task that belongs to the run."""
-        task = asyncio.create_task(call)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task = asyncio.create_task(passage)
+        self._tasks[task] = call
+        task.add_done_callback(self._tasks.pop)
         return task
+
+    def under_way(self, call: str) -> asyncio.Task[Any] | None:
+        """The task of a call that this segment has begun and that has not ended."""
+        return next((task for task, known in self._tasks.items() if known == call), None)
 
     async def drain(self) -> None:
         """Wait until every call under way has its outcome on record: the segment lets go only then."""

@@ -76,6 +76,11 @@ class Step:
         self._equal[target, digest] += 1
         return k
 
+    def spend_call(self) -> None:
+        """One of the calls that a step may make has been made, now or before."""
+        if self.calls_left is not None:
+            self.calls_left -= 1
+
     def call_id(self, target: str, digest: str, k: int) -> str:
         """The id of one call: of this execution's namespace and try, the target, the request and its count."""
         return hashlib.sha256(f"{self.ns}\n{target}\n{digest}\n{k}\n{self.attempt}".encode()).hexdigest()[:16]

@@ -85,19 +85,28 @@ class Tape:
                 return call
         return None
 
-    def earlier(self, position: str, target: str, digest: str, k: int, ns: str) -> Recorded | None:
-        """A finished equal call at the same position of an earlier branch."""
-        for call in reversed(self._by_position.get(position, [])):
-            if call.ns != ns and call.outcome == "done" and (call.target, call.digest, call.k) == (target, digest, k):
+    def earlier(self, position: str, target: str, digest: str, k: int, ns: str, *, is_effect: bool = False) -> Recorded | None:
+        """A finished equal call at the same position of an earlier branch; an effect only if the newest branch that had any there had it."""
+        done = self._done_before(position, target, ns)
+        newest = max((call.branch for call in done), default=0)
+        for call in reversed(done):
+            if (call.digest, call.k) == (digest, k) and (call.branch == newest or not is_effect):
                 return call
         return None
 
     def other_effect(self, position: str, target: str, digest: str, ns: str) -> Recorded | None:
-        """A finished effect of the same tool at the same position of an earlier branch under another digest: the new call corrects it."""
-        for call in reversed(self._by_position.get(position, [])):
-            if call.ns != ns and call.outcome == "done" and call.effect != "read" and call.target == target and call.digest != digest:
-                return call
-        return None
+        """The newest finished effect of the same tool at the same position of an earlier branch under another digest: the new call corrects it."""
+        done = [call for call in self._done_before(position, target, ns) if call.effect != "read" and call.digest != digest]
+        return done[-1] if done else None
+
+    def times(self, position: str, target: str, digest: str, k: int, ns: str) -> int:
+        """How often an equal call was made at the same position in earlier branches."""
+        same = [call for call in self._done_before(position, target, ns) if (call.digest, call.k) == (digest, k)]
+        return sum(1 for call in same if "given" not in call.fields)
+
+    def _done_before(self, position: str, target: str, ns: str) -> list[Recorded]:
+        calls = self._by_position.get(position, [])
+        return [call for call in calls if call.ns != ns and call.outcome == "done" and call.target == target]
 
     def left_over(self, ns: str, attempt: str, target: str | None = None) -> Recorded | None:
         """A call on record that this execution of the step should have asked for and did not (yet), unless it overlapped another one."""

@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.runnables import RunnableConfig
-from langgraph.errors import GraphBubbleUp
+from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.runtime import Runtime
-from langgraph.types import Command, Send
+from langgraph.types import Command, Overwrite, Send
 
-from pointsman.errors import BadInput, Denied, LimitReached, PointsmanError
+from pointsman.errors import BadInput, Conflict, Denied, LimitReached, PointsmanError
 from pointsman.gateway import KEY, Gateway
 from pointsman.gateway.step import Step
 from pointsman.gateway.tape import divergence
@@ -103,6 +104,8 @@ async def _run(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[
     gateway: Gateway = config["configurable"][KEY]
     # Graphs that the body runs inherit this config; the bound on our supersteps is not theirs.
     config["recursion_limit"] = PLAIN_SUPERSTEPS
+    # Nor are their steps announced by us; hearing of them here, and not of every step of the run, costs nothing where a body runs no graph.
+    _listening(config, gateway.positions)
     step = _begin(node, state, config, runtime, gateway)
     if node.max_visits is not None and _visit(step.position) > node.max_visits:
         what = f"{node.name} was visited {node.max_visits} times, its max_visits"
@@ -115,7 +118,7 @@ async def _run(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[
     given = Given(_narrow(node, state), config, runtime, gateway, step)
     before = port.set(gateway)
     try:
-        outcome = await _executed(node, given)
+        return _finish(node, step, gateway, await _executed(node, given))
     except GraphBubbleUp:
         raise
     except Exception as error:
@@ -124,7 +127,15 @@ async def _run(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[
     finally:
         step.over = True
         port.reset(before)
-    return _finish(node, step, gateway, outcome)
+
+
+def _listening(config: RunnableConfig, handler: BaseCallbackHandler) -> None:
+    callbacks = config.get("callbacks")
+    if isinstance(callbacks, BaseCallbackManager):
+        if handler not in callbacks.inheritable_handlers:
+            callbacks.add_handler(handler, inherit=True)
+    else:
+        config["callbacks"] = [*(callbacks or ()), handler]
 
 
 async def _executed(node: Node, given: Given) -> Outcome:
@@ -137,6 +148,15 @@ async def _executed(node: Node, given: Given) -> Outcome:
         if exit not in node.routes:
             raise
         return Outcome({}, exit=exit, reason=error.what, decided_by="rule")
+    except GraphInterrupt as error:
+        if given.gateway.asked(step):
+            raise
+        raise Conflict(
+            f"node {node.name} stopped by LangGraph's interrupt(), whose answer would be bound to nothing",
+            step=step.position,
+            undone="nobody was asked",
+            remedy="let the policy ask about a call, or use a node that asks a question",
+        ) from error
     except GraphBubbleUp:
         raise
     except Exception:
@@ -211,7 +231,8 @@ def _finish(node: Node, step: Step, gateway: Gateway, outcome: Outcome) -> Any:
     journal = gateway.journal
     payloads = {f"output.{name}": journal.payload(value) for name, value in update.items()}
     names = [target for target in gotos if isinstance(target, str)]
-    fields = {"exit": outcome.exit, "goto": names or None, "sends": True if len(names) < len(gotos) else None}
+    several = len(names) < len(gotos) or isinstance(outcome.update, list | tuple) or any(isinstance(value, Overwrite) for value in update.values())
+    fields = {"exit": outcome.exit, "goto": names or None, "sends": several or None}
     journal.hold(step.place.task, journal.draft("step.finished", step.position, payloads=payloads, **fields))
     if gotos:
         gateway.route(step, [target.node if isinstance(target, Send) else target for target in gotos])

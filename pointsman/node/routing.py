@@ -23,23 +23,19 @@ def router(path: Any, declared: Mapping[Hashable, str], max_items: int | None) -
         step = _step(config)
         if step is not None and step.exit != "done":
             return []
-        if isinstance(path, Runnable):
-            chosen = await path.ainvoke(state, config)
-        else:
-            chosen = path(state, config) if len(wanted) > 1 else path(state)
-            chosen = await chosen if inspect.isawaitable(chosen) else chosen
-        targets = list(chosen) if isinstance(chosen, list | tuple) else [chosen]
-        sends = [target for target in targets if isinstance(target, Send)]
-        if max_items is not None and len(sends) > max_items:
-            raise BadInput(
-                f"{len(sends)} items were sent where max_items is {max_items}",
-                undone="none of them was begun",
-                remedy="raise max_items, or send fewer",
-            )
-        foreign = [send.node for send in sends if declared and send.node not in declared.values()]
-        if foreign:
-            raise BadInput(f"the run was sent to {', '.join(foreign)}, which the edge does not declare", undone="the run did not go there")
         gateway: Gateway = config["configurable"][KEY]
+        try:
+            if isinstance(path, Runnable):
+                chosen = await path.ainvoke(state, config)
+            else:
+                chosen = path(state, config) if len(wanted) > 1 else path(state)
+                chosen = await chosen if inspect.isawaitable(chosen) else chosen
+            targets = list(chosen) if isinstance(chosen, list | tuple) else [chosen]
+            _check([target for target in targets if isinstance(target, Send)], declared, max_items)
+        except Exception as error:
+            if step is not None:
+                gateway.failed(step, error)
+            raise
         names = [target.node if isinstance(target, Send) else declared.get(target, str(target)) for target in targets]
         if step is not None:
             gateway.route(step, names)
@@ -49,6 +45,18 @@ def router(path: Any, declared: Mapping[Hashable, str], max_items: int | None) -
     setattr(route, "__signature__", signature("state", "config"))  # noqa: B010 - functions have no such attribute to a type checker
     route.__annotations__ = {}
     return route
+
+
+def _check(sends: list[Send], declared: Mapping[Hashable, str], max_items: int | None) -> None:
+    if max_items is not None and len(sends) > max_items:
+        raise BadInput(
+            f"{len(sends)} items were sent where max_items is {max_items}",
+            undone="none of them was begun",
+            remedy="raise max_items, or send fewer",
+        )
+    foreign = [send.node for send in sends if declared and send.node not in declared.values()]
+    if foreign:
+        raise BadInput(f"the run was sent to {', '.join(foreign)}, which the edge does not declare", undone="the run did not go there")
 
 
 def exits(part: Node) -> Callable[..., Any]:

@@ -19,6 +19,9 @@ from pointsman.errors import StoreUnavailable
 
 Connection = AsyncConnection[DictRow]
 
+UNREACHABLE = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
+"""What is raised when the server is gone, or went away with the connection: it may pass."""
+
 _LOCK = 7_461_636_373_401
 """The advisory lock that migrations hold; any fixed number that is ours."""
 
@@ -50,7 +53,7 @@ class Store:
         """
         kwargs = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
         pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            conninfo, min_size=1, max_size=connections, kwargs=kwargs, open=False, timeout=10, reconnect_timeout=1
+            conninfo, min_size=1, max_size=connections, kwargs=kwargs, configure=_configure, open=False, timeout=10, reconnect_timeout=1
         )
         try:
             await pool.open(wait=True, timeout=10)
@@ -110,6 +113,11 @@ class Store:
             except psycopg.errors.UndefinedTable:
                 return 0
         return int((row or {}).get("version") or 0)
+
+
+async def _configure(conn: Connection) -> None:
+    # A process that is stopped in the middle of a transaction must not keep everybody from the rows it locked.
+    await conn.execute("SET idle_in_transaction_session_timeout = '10s'")
 
 
 class Transaction:

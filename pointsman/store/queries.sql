@@ -87,9 +87,11 @@ WHERE (%s::text IS NULL OR graph = %s) AND (%s::text[] IS NULL OR state = ANY (%
 ORDER BY accepted_at DESC, run_id LIMIT %s
 
 -- name: unsettled_runs
--- Runs that have not settled: what a killed owner left is among them.
+-- Runs that have not settled, or whose questions are all answered: what a killed process left is among them.
 SELECT r.* FROM pointsman.run r JOIN pointsman.head h USING (run_id)
-WHERE r.state IN ('accepted', 'running') AND (%s::text IS NULL OR r.graph = %s) ORDER BY r.accepted_at
+WHERE (r.state IN ('accepted', 'running')
+       OR r.state = 'waiting' AND NOT EXISTS (SELECT FROM pointsman.approval a WHERE a.run_id = r.run_id AND a.state = 'open'))
+  AND (%s::text IS NULL OR r.graph = %s) ORDER BY r.accepted_at
 
 -- name: read_events
 SELECT seq, time, branch, position, kind, fields, payloads, prev, hash FROM pointsman.journal WHERE run_id = %s AND seq > %s ORDER BY seq

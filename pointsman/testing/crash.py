@@ -1,4 +1,4 @@
-"""A switch that kills or stops the process it is in, right before or right after a commit that advances a run.
+"""A switch that kills or stops the process it is in, or cuts it off from its database, right before or right after a commit.
 
 An event is on record exactly when its commit is, so the commits of a run enumerate every point at which a crash can leave
 something different behind: before an intent, between an intent and its outcome, before and after each checkpoint.
@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow
 
 from pointsman.clock import Clock, SystemClock
@@ -44,35 +46,43 @@ class Switch:
     on: str = ""
     """Kind of event; empty for every commit."""
     sent: int = signal.SIGKILL
+    """A signal; 0 ends all of the process's connections instead: before the commit by the server's own hand, after it by losing its answer."""
     pause: float = 0.0
     commits: list[list[str]] = field(default_factory=list)
     """The kinds of event in each commit that was counted so far."""
 
-    async def passing(self, kinds: list[str], when: str) -> None:
-        """A commit is about to be made, or has just been made."""
+    async def passing(self, kinds: list[str], when: str) -> bool:
+        """A commit is about to be made, or has just been made; true where the connections are to be cut now."""
         if self.on and self.on not in kinds:
-            return
+            return False
         if when == "after":
             self.commits.append(kinds)
         reached = len(self.commits) + (when == "before")
-        if when == self.when and reached == self.at:
-            os.kill(os.getpid(), self.sent)
-            await asyncio.sleep(self.pause)
+        if when != self.when or reached != self.at:
+            return False
+        if not self.sent:
+            return True
+        os.kill(os.getpid(), self.sent)
+        await asyncio.sleep(self.pause)
+        return False
 
 
 class SwitchedStore(Store):
     """A store that tells a switch of every commit to a journal."""
 
     switch = Switch()
+    url = ""
+    name = ""
+    """The application name of its connections."""
 
     async def fetch(self, name: str, *params: Any) -> list[DictRow]:
         """As in `Store`."""
         if name not in _EXTENDING:
             return await super().fetch(name, *params)
         kinds = _kinds(params)
-        await self.switch.passing(kinds, "before")
+        await self._before(kinds)
         rows = await super().fetch(name, *params)
-        await self.switch.passing(kinds, "after")
+        await self._after(kinds)
         return rows
 
     @asynccontextmanager
@@ -82,9 +92,21 @@ class SwitchedStore(Store):
             listening = _Listening(tx)
             yield listening
             if listening.extends:
-                await self.switch.passing(listening.kinds, "before")
+                await self._before(listening.kinds)
         if listening.extends:
-            await self.switch.passing(listening.kinds, "after")
+            await self._after(listening.kinds)
+
+    async def _before(self, kinds: list[str]) -> None:
+        if await self.switch.passing(kinds, "before"):
+            async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as own:
+                await own.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s AND pid <> pg_backend_pid()",
+                    (self.name,),
+                )
+
+    async def _after(self, kinds: list[str]) -> None:
+        if await self.switch.passing(kinds, "after"):
+            raise psycopg.OperationalError("the connection was lost before the answer came")
 
 
 class _Listening(Transaction):
@@ -121,9 +143,13 @@ async def open_switched(
     ttl: float = TTL,
 ) -> AsyncIterator[Runs]:
     """As `Runs.open`, on a store with a switch in it."""
-    async with SwitchedStore.open(url) as store, Owner.open(store, clock or SystemClock(), home, ttl) as owner:
+    name = f"switched {os.getpid()}"
+    async with (
+        SwitchedStore.open(make_conninfo(url, application_name=name)) as store,
+        Owner.open(store, clock or SystemClock(), home, ttl) as owner,
+    ):
         assert isinstance(store, SwitchedStore)
-        store.switch = switch
+        store.switch, store.url, store.name = switch, url, name
         runs = Runs(owner, Project(home), graphs, concurrency)
         try:
             yield runs

@@ -34,8 +34,9 @@ def until(true: Callable[[], object], what: str) -> None:
 class Worker:
     """One process of the crew."""
 
-    def __init__(self, crew: Crew, number: int, pid: int) -> None:
+    def __init__(self, crew: Crew, number: int, pid: int, at: int) -> None:
         self.pid = pid
+        self._at = at
         self._crew, self._number = crew, number
 
     def wait(self) -> tuple[int, dict[str, Any]]:
@@ -50,9 +51,15 @@ class Worker:
         return answer
 
     def killed(self) -> None:
-        """Wait until it has died of the switch."""
+        """Wait until it has died of the switch; where branches share commits in another way than before, there may be fewer than were counted."""
         status, answer = self.wait()
-        assert status == -signal.SIGKILL, (status, answer)
+        assert status == -signal.SIGKILL or (status == 0 and len(answer["commits"]) < self._at), (status, answer)
+
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return (
+            Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z" if Path(f"/proc/{self.pid}").exists() else True
+        )
 
     def stopped(self) -> None:
         """Wait until it stands still."""
@@ -80,13 +87,13 @@ class Crew:
                 process.wait(60)
 
     def send(self, graph: str, *keys: str, input: dict[str, Any], **order: Any) -> Worker:
-        """Fork a worker for the runs of these keys. `switch`, `ttl`, `concurrency` and `resume` (states to go on from) as the worker takes them."""
+        """Fork a worker for the runs of these keys. Options as the worker takes them."""
         self._number += 1
         assert self._process.stdin is not None
         order |= self._place | {"order": self._number, "graph": graph, "keys": keys, "input": input}
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
-        return Worker(self, self._number, self.hear(self._number, "pid")["pid"])
+        return Worker(self, self._number, self.hear(self._number, "pid")["pid"], order.get("switch", {}).get("at", 0))
 
     def hear(self, number: int, what: str) -> dict[str, Any]:
         assert self._process.stdout is not None

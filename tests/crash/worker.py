@@ -31,16 +31,24 @@ def opened(order: dict[str, Any], switch: Switch) -> AbstractAsyncContextManager
 
 
 async def work(order: dict[str, Any]) -> dict[str, Any]:
-    """Start the runs of these keys, go on with those that have begun, and wait until they have settled."""
+    """Start the runs of these keys, or go on with them, do what the order says, and wait until they have settled."""
     switch = Switch(**order.get("switch", {}))
     states = {}
     async with opened(order, switch) as runs:
         begun = []
         for key in order["keys"]:
             run = await runs.start(order["graph"], order["input"], key=key)
-            if (await run.summary()).state in order.get("resume", ()):
+            if order.get("resume") and (await run.summary()).state == "parked":
                 await runs.resume(run)
             begun.append((key, run))
+        if order.get("sweep"):
+            await runs.sweep()
+        if order.get("approve"):
+            for item in await runs.inbox():
+                await runs.approve(item, by="dana")
+        if "reconcile" in order:
+            [intent] = [event for event in await runs.events(begun[0][1]) if event.kind == "call.intent"]
+            await runs.reconcile(begun[0][1], intent.fields["call"], by="dana", **order["reconcile"])
         for key, run in begun:
             states[key] = (await run.settled()).state
     return {"states": states, "commits": switch.commits}

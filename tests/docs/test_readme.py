@@ -75,11 +75,8 @@ def test_a_python_block_runs(block: Block, tmp_path: Path) -> None:
     assert ran.returncode == 0, f"{block}:\n{ran.stdout}{ran.stderr}"
 
 
-def test_the_documents_show_python() -> None:
-    shown = {block.document for block in PYTHON}
-    missing = [name for name in ("README.md", "ARCHITECTURE.md") if name not in shown]
-    if missing:
-        pytest.skip(f"NOT CHECKED: no ```python block in {', '.join(missing)}")
+def test_the_readme_shows_python() -> None:
+    assert "README.md" in {block.document for block in PYTHON}, "a stranger has to see how a workflow is written"
 
 
 def test_make_targets_exist() -> None:

@@ -41,11 +41,11 @@ def test_each_is_named_in_a_document() -> None:
     assert missing == [], f"say in one of {', '.join(DOCUMENTS)} what they are"
 
 
-@pytest.mark.parametrize("name", [name for name in pointsman.__all__ if name not in LANGGRAPH])
+@pytest.mark.parametrize(
+    "name", [name for name in pointsman.__all__ if name not in LANGGRAPH and not isinstance(getattr(pointsman, name), str)]
+)
 def test_each_has_a_docstring_of_its_own(name: str) -> None:
     value = getattr(pointsman, name)
-    if isinstance(value, str):
-        pytest.skip("a constant: its docstring stands below it")
     doc = value.__doc__ if inspect.isclass(value) else inspect.getdoc(value)
     assert doc and doc.strip().endswith((".", "`", ")", ":")) and len(doc) > 20
 

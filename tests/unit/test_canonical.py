@@ -89,7 +89,6 @@ class Rate(Enum):
         ({"$decimal": "1"}, {"$map": [["$decimal", "1"]]}),
         ({1: "a", "1": "b"}, {"$map": [["1", "b"], [1, "a"]]}),
     ],
-    ids=repr,
 )
 def test_the_form_of_a_value(value: object, tree: object) -> None:
     assert canonical.encode(value) == tree
@@ -102,7 +101,7 @@ def test_the_form_of_a_value(value: object, tree: object) -> None:
         {"\ud800": 1}, {"a": ["\ud800é"]}, {"$\ud800": 1}, object(), object, Point, len, iter([]), 1j, range(3), [object()], {"a": float("nan")},
         {object(): 1},
     ],
-    ids=repr,
+
 )  # fmt: skip
 def test_a_value_without_a_form_is_refused(value: object) -> None:
     with pytest.raises(BadInput):
@@ -125,7 +124,6 @@ def test_a_value_without_a_form_is_refused(value: object) -> None:
         (Money(amount=Decimal("1")), Money(amount=Decimal("1.00"), currency="EUR")),
         (Colour.RED, "red"),
     ],
-    ids=repr,
 )
 def test_what_means_the_same_has_the_same_digest(one: object, other: object) -> None:
     assert canonical.digest(one) == canonical.digest(other)
@@ -153,7 +151,6 @@ def test_what_means_the_same_has_the_same_digest(one: object, other: object) -> 
         (Decimal("1." + "0" * 40 + "1"), Decimal(1)),
         (Decimal(10**40 + 1), Decimal(10**40)),
     ],
-    ids=lambda value: repr(value)[:40],
 )
 def test_what_means_something_else_has_another_digest(one: object, other: object) -> None:
     assert canonical.digest(one) != canonical.digest(other)
@@ -183,7 +180,7 @@ def test_models_come_back_as_dicts() -> None:
     assert canonical.decode(canonical.encode(Money(amount=Decimal("2.50")))) == {"amount": Decimal("2.5"), "currency": "EUR"}
 
 
-@pytest.mark.parametrize("value", [{(1, 2): "a"}, {frozenset({1}): "a"}, {Pair(1, "a"): "b"}], ids=repr)
+@pytest.mark.parametrize("value", [{(1, 2): "a"}, {frozenset({1}): "a"}, {Pair(1, "a"): "b"}])
 def test_a_key_either_comes_back_or_is_refused(value: Any) -> None:
     """Never written in a form that nobody can read."""
     try:

@@ -13,7 +13,7 @@ from pointsman.limit import Account, Limits, Spend
 ONE = Spend(tool_calls=1)
 
 
-@pytest.mark.parametrize("cap", [-1, float("nan"), Decimal("-0.01"), Decimal("NaN"), True, False, "3"], ids=repr)
+@pytest.mark.parametrize("cap", [-1, float("nan"), Decimal("-0.01"), Decimal("NaN"), True, False, "3"])
 @pytest.mark.parametrize("name", ["model_calls", "tool_calls", "tokens", "usd", "seconds", "approvals"])
 def test_a_cap_that_is_no_amount_is_refused(name: str, cap: Any) -> None:
     with pytest.raises(BadInput, match=name):

@@ -33,14 +33,14 @@ def test_a_rule_looks_at_arguments(total: Any, verdict: str) -> None:
     assert small.decide(facts(total)).verdict == verdict
 
 
-@pytest.mark.parametrize("total", [float("nan"), Decimal("NaN"), Decimal("sNaN"), None, "500", [], {}, object(), b"1", 1j], ids=repr)
+@pytest.mark.parametrize("total", [float("nan"), Decimal("NaN"), Decimal("sNaN"), None, "500", [], {}, object(), b"1", 1j])
 def test_what_cannot_be_compared_is_denied(total: Any) -> None:
     decision = small.decide(facts(total))
     assert (decision.verdict, decision.rule) == (Verdict.DENY, "error")
 
 
 @pytest.mark.parametrize("op", ["==", "!=", "in"])
-@pytest.mark.parametrize("total", [float("nan"), Decimal("NaN")], ids=repr)
+@pytest.mark.parametrize("total", [float("nan"), Decimal("NaN")])
 def test_not_a_number_is_denied_by_every_comparison(total: Any, op: str) -> None:
     """`NaN != 5` is true in Python, and would let everything pass."""
     subject = arg("total")
@@ -105,7 +105,7 @@ def test_rules_look_at_node_principal_spend_and_effect() -> None:
     assert Policy(allow(when=spend("usd") < 1)).decide(facts()).rule == "error"
 
 
-@pytest.mark.parametrize("total", [1, True, "yes", [1], Order(1)], ids=repr)
+@pytest.mark.parametrize("total", [1, True, "yes", [1], Order(1)])
 def test_a_condition_has_no_truth_value(total: Any) -> None:
     """`arg("a") == 1 and …` would keep only its second half."""
     with pytest.raises(BadInput, match="& | ~"):

@@ -103,7 +103,6 @@ def test_arguments_are_checked_and_typed() -> None:
         ({"sinks": ("to",)}, "no parameter to"),
         ({"key": "token"}, "no parameter token"),
     ],
-    ids=repr,
 )
 def test_a_contract_that_cannot_hold_is_refused(options: dict[str, Any], message: str) -> None:
     def look(name: str) -> None:

@@ -1,0 +1,83 @@
+"""An effect that was under way when its process died: sent again under its key, asked about, or left to a person; and limits that hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pointsman.store import Store
+from pointsman.testing import Outside
+from tests.crash.crew import Crew, look
+
+pytestmark = pytest.mark.anyio
+
+TO = {"to": "x"}
+BEFORE_IT_WAS_SENT = {"at": 1, "when": "after", "on": "call.intent"}
+AFTER_IT_HAPPENED = {"at": 1, "when": "before", "on": "call.outcome"}
+
+
+@pytest.mark.parametrize(("switch", "requests"), [(BEFORE_IT_WAS_SENT, 1), (AFTER_IT_HAPPENED, 2)])
+async def test_an_effect_with_a_key_is_sent_again_under_it(
+    switch: dict[str, Any], requests: int, crew: Crew, outside: Outside, url: str
+) -> None:
+    crew.send("keyed", "run", input=TO, switch=switch).killed()
+    crew.send("keyed", "run", input=TO).finished()
+    async with Store.open(url) as store:
+        seen = (await look(store, outside, "keyed", "run"))["run"]
+    assert (seen.state, seen.requests("deliver"), seen.applied("deliver")) == ("done", [requests], [1])
+
+
+@pytest.mark.parametrize(("switch", "by_probe"), [(BEFORE_IT_WAS_SENT, False), (AFTER_IT_HAPPENED, True)])
+async def test_an_effect_that_can_be_asked_about_is_sent_again_only_if_it_did_not_happen(
+    switch: dict[str, Any], by_probe: bool, crew: Crew, outside: Outside, url: str
+) -> None:
+    crew.send("probed", "run", input=TO, switch=switch).killed()
+    crew.send("probed", "run", input=TO).finished()
+    async with Store.open(url) as store:
+        seen = (await look(store, outside, "probed", "run"))["run"]
+    [count] = outside.counts().values()
+    [reconciled] = [event for event in seen.events if event.kind == "call.reconciled"]
+    assert (seen.state, count.requests, count.applied, reconciled.fields["happened"]) == ("done", 1, 1, by_probe)
+    assert seen.output["receipts"] == ["x"]
+
+
+@pytest.mark.parametrize(("switch", "happened"), [(BEFORE_IT_WAS_SENT, False), (AFTER_IT_HAPPENED, True)])
+async def test_an_effect_nobody_can_be_asked_about_is_left_to_a_person(
+    switch: dict[str, Any], happened: bool, crew: Crew, outside: Outside, url: str
+) -> None:
+    crew.send("blind", "run", input=TO, switch=switch).killed()
+    async with Store.open(url) as store:
+        for resume in (False, True):  # going on does not send it again
+            assert crew.send("blind", "run", input=TO, resume=resume).finished()["states"] == {"run": "parked"}
+            assert [count.requests for count in outside.counts().values()] == [1] * happened
+        answer = {"happened": happened, "result": ["x"] if happened else None}
+        assert crew.send("blind", "run", input=TO, reconcile=answer).finished()["states"] == {"run": "done"}
+        seen = (await look(store, outside, "blind", "run"))["run"]
+    [count] = outside.counts().values()
+    assert (count.requests, count.applied, seen.output["receipts"], seen.faults) == (1, 1, ["x"], [])
+
+
+async def test_an_answer_that_never_came_leaves_the_effect_unknown_until_the_next_try(crew: Crew, outside: Outside, url: str) -> None:
+    outside.plan("deliver", drop=1)
+    assert crew.send("keyed", "run", input=TO).finished()["states"] == {"run": "parked"}
+    assert crew.send("keyed", "run", input=TO, resume=True).finished()["states"] == {"run": "done"}
+    async with Store.open(url) as store:
+        seen = (await look(store, outside, "keyed", "run"))["run"]
+    assert (seen.requests("deliver"), seen.applied("deliver"), seen.output["receipts"]) == ([2], [1], ["x"])
+
+
+async def test_a_cap_is_never_passed_however_often_the_process_dies(crew: Crew, outside: Outside, url: str) -> None:
+    order = {"input": {"items": ["a", "b", "c", "d", "e"]}}
+    undisturbed = crew.send("capped", "undisturbed", **order).finished()
+    keys = {
+        f"{when} commit {at}": {"at": at, "when": when} for at in range(2, len(undisturbed["commits"]) + 1) for when in ("before", "after")
+    }
+    for key, switch in keys.items():
+        crew.send("capped", key, switch=switch, **order).killed()
+    for key in keys:  # and once more, on the way
+        crew.send("capped", key, switch={"at": 3, "when": "before"}, **order).wait()
+    assert set(crew.send("capped", *keys, **order).finished()["states"].values()) == {"done"}
+    async with Store.open(url) as store:
+        for key, seen in (await look(store, outside, "capped", "undisturbed", *keys)).items():
+            assert (seen.applied("deliver"), seen.faults, seen.output["n"]) == ([1, 1, 1], [], 3), key

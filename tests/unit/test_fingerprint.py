@@ -1,0 +1,219 @@
+"""The version of code: comments and layout do not change it, everything that changes what a run does has to."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import itertools
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from pointsman.check import code_digest
+
+Load = Callable[..., ModuleType]
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
+    """`load(code, name=code, …)`: a module of a project as it stands in one version of its files."""
+    loaded: list[str] = []
+
+    def load(code: str, **others: str) -> ModuleType:
+        folder = tmp_path / str(next(_numbers))
+        folder.mkdir()
+        for name, text in {"paper": code, **others}.items():
+            (folder / f"{name}.py").write_text(textwrap.dedent(text))
+            sys.modules.pop(name, None)
+            loaded.append(name)
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(str(folder))
+            importlib.invalidate_caches()
+            return importlib.import_module("paper")
+
+    yield load
+    for name in loaded:
+        sys.modules.pop(name, None)
+
+
+PLAIN = """
+def node(state):
+    return {"total": state["net"] * 2}
+"""
+
+
+def digest(load: Load, code: str, **others: str) -> str:
+    return code_digest(load(code, **others).node)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        '\n# Why it is doubled.\ndef node(state):\n    # twice\n    return {"total": state["net"] * 2}  # done\n',
+        '\n\n\n\ndef node(state):\n\n    return {\n        "total":\n            state["net"] * 2,\n    }\n',
+        '\nOTHER = 3\ndef another(state):\n    return 7\n\n\ndef node(state):\n    return {"total": state["net"] * 2}\n',
+    ],
+    ids=["comments", "layout", "code it does not reach"],
+)
+def test_what_does_not_matter_keeps_it(load: Load, code: str) -> None:
+    assert digest(load, code) == digest(load, PLAIN)
+
+
+def test_a_docstring_that_is_reworded_keeps_it(load: Load) -> None:
+    one = 'def node(state):\n    """Double it."""\n    return {"total": 2}\n'
+    assert digest(load, one) == digest(load, one.replace("Double it.", "Make it twice."))
+
+
+@pytest.mark.parametrize(
+    "changed", [("* 2", "* 3"), ("net", "gross"), ("return", "yield"), ("(state)", "(state, n=1)"), ("def", "async def")], ids=repr
+)
+def test_every_change_of_code_changes_it(load: Load, changed: tuple[str, str]) -> None:
+    assert digest(load, PLAIN.replace(*changed)) != digest(load, PLAIN)
+
+
+HELPED = """
+{more}
+def rate(n):
+    return n * 2
+
+def node(state):
+    return {{"total": rate(state["net"])}}
+"""
+
+
+def test_a_function_it_calls_counts(load: Load) -> None:
+    one = HELPED.format(more="")
+    assert digest(load, one.replace("n * 2", "n * 3")) != digest(load, one)
+    assert digest(load, one.replace("n * 2", "n * 2  # twice")) == digest(load, one)
+
+
+def test_a_function_that_is_called_by_one_it_calls_counts(load: Load) -> None:
+    code = "def deep(n):\n    return n * 2\ndef rate(n):\n    return deep(n)\ndef node(state):\n    return rate(1)\n"
+    assert digest(load, code.replace("n * 2", "n * 3")) != digest(load, code)
+
+
+def test_a_function_of_another_module_counts(load: Load) -> None:
+    code = "from rates import rate\ndef node(state):\n    return rate(1)\n"
+    rates = "def rate(n):\n    return n * 2\n"
+    assert digest(load, code, rates=rates) != digest(load, code, rates=rates.replace("2", "3"))
+    assert digest(load, code, rates=rates) == digest(load, code, rates=rates + "# a remark\n")
+
+
+def test_a_function_reached_through_its_module_counts(load: Load) -> None:
+    code = "import rates\ndef node(state):\n    return rates.rate(1)\n"
+    rates = "def rate(n):\n    return n * 2\n"
+    assert digest(load, code, rates=rates) != digest(load, code, rates=rates.replace("2", "3"))
+
+
+def test_a_constant_of_its_module_counts(load: Load) -> None:
+    code = 'RATE = 2\ndef node(state):\n    return {"total": state["net"] * RATE}\n'
+    assert digest(load, code) != digest(load, code.replace("RATE = 2", "RATE = 3"))
+
+
+def test_functions_that_call_each_other_are_no_endless_search(load: Load) -> None:
+    code = "def even(n):\n    return n == 0 or odd(n - 1)\ndef odd(n):\n    return n != 0 and even(n - 1)\ndef node(state):\n    return even(4)\n"
+    assert digest(load, code) != digest(load, code.replace("n != 0", "n != 1"))
+
+
+def test_a_class_it_uses_counts(load: Load) -> None:
+    code = "class Rate:\n    def of(self, n):\n        return n * 2\ndef node(state):\n    return Rate().of(1)\n"
+    assert digest(load, code) != digest(load, code.replace("n * 2", "n * 3"))
+
+
+def test_a_class_that_its_class_stands_on_counts(load: Load) -> None:
+    code = (
+        "class Base:\n    def of(self, n):\n        return n * 2\nclass Rate(Base):\n    pass\ndef node(state):\n    return Rate().of(1)\n"
+    )
+    assert digest(load, code) != digest(load, code.replace("n * 2", "n * 3"))
+
+
+def test_what_it_closes_over_counts(load: Load) -> None:
+    code = "def made(rate):\n    def node(state):\n        return state['net'] * rate\n    return node\nnode = made(2)\n"
+    assert digest(load, code) != digest(load, code.replace("made(2)", "made(3)"))
+
+
+def test_a_function_it_closes_over_counts(load: Load) -> None:
+    code = "def twice(n):\n    return n * 2\ndef made(rate):\n    def node(state):\n        return rate(1)\n    return node\nnode = made(twice)\n"
+    assert digest(load, code) != digest(load, code.replace("n * 2", "n * 3"))
+
+
+def test_a_method_counts(load: Load) -> None:
+    code = "class Nodes:\n    def run(self, state):\n        return state['net'] * 2\nnode = Nodes().run\n"
+    assert digest(load, code) != digest(load, code.replace("* 2", "* 3"))
+
+
+def test_an_object_that_is_called_counts(load: Load) -> None:
+    code = "class Node:\n    def __call__(self, state):\n        return state['net'] * 2\nnode = Node()\n"
+    assert digest(load, code) != digest(load, code.replace("* 2", "* 3"))
+
+
+def test_a_partial_counts_with_what_it_holds(load: Load) -> None:
+    code = "import functools\ndef times(rate, state):\n    return state['net'] * rate\nnode = functools.partial(times, 2)\n"
+    assert digest(load, code) != digest(load, code.replace("* rate", "+ rate"))
+    assert digest(load, code) != digest(load, code.replace("times, 2", "times, 3"))
+
+
+def test_a_decorator_counts(load: Load) -> None:
+    code = (
+        "import functools\ndef doubled(f):\n    @functools.wraps(f)\n    def run(state):\n        return f(state) * 2\n    return run\n"
+        "@doubled\ndef node(state):\n    return state['net']\n"
+    )
+    assert digest(load, code) != digest(load, code.replace("f(state) * 2", "f(state) * 3"))
+
+
+def test_a_lambda_counts(load: Load) -> None:
+    code = "node = lambda state: state['net'] * 2\n"
+    assert digest(load, code) != digest(load, code.replace("* 2", "* 3"))
+
+
+def test_a_lambda_in_the_middle_of_an_expression_counts(load: Load) -> None:
+    code = "nodes = dict(\n    a=1, b=(lambda state:\n      state['net'] * 2), c=3)\nnode = nodes['b']\n"
+    assert digest(load, code) != digest(load, code.replace("* 2", "* 3"))
+
+
+def test_code_without_a_source_counts() -> None:
+    def made(code: str) -> Callable[..., object]:
+        space: dict[str, object] = {"__name__": __name__}
+        exec(code, space)
+        node = space["node"]
+        assert callable(node)
+        return node
+
+    one = code_digest(made("def node(state):\n    return 2"))
+    assert one == code_digest(made("def node(state):\n    return 2"))
+    assert one != code_digest(made("def node(state):\n    return 3"))
+
+
+def test_installed_packages_do_not_count() -> None:
+    """They are pinned elsewhere; a security fix of one must not strand every open run."""
+
+    def node(state: object) -> object:
+        return functools.reduce(max, [1, 2])
+
+    assert code_digest(functools.reduce) == code_digest(max)
+    assert code_digest(node) != code_digest(max)
+
+
+def test_a_constant_of_another_module_counts(load: Load) -> None:
+    code = "from rates import RATE as rate\ndef node(state):\n    return rate\n"
+    assert digest(load, code, rates="RATE = {'DE': 19}\n") != digest(load, code, rates="RATE = {'DE': 7}\n")
+    assert digest(load, code, rates="RATE = {'DE': 19}\n") == digest(load, code, rates="RATE = {'DE': 19}\nOTHER = 1\n")
+
+
+def test_a_constant_that_a_run_fills_keeps_it(load: Load) -> None:
+    """Otherwise the version would depend on what the process has done before."""
+    module = load("SEEN = {}\ndef node(state):\n    return SEEN\n")
+    before = code_digest(module.node)
+    module.SEEN["a"] = 1
+    assert code_digest(module.node) == before
+
+
+def test_a_project_counts_wherever_it_lies(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below the interpreter's prefix too, as /usr/src/app is below /usr."""
+    monkeypatch.setattr(sys, "base_prefix", str(tmp_path))
+    assert digest(load, PLAIN) != digest(load, PLAIN.replace("* 2", "* 3"))
