@@ -1,16 +1,24 @@
 """The runtime for AI workflows in which the workflow controls the next step."""
 
-from langgraph.types import Command, Send
+from __future__ import annotations
 
-from pointsman.file import InputFile
-from pointsman.limit import Limits
-from pointsman.node.code import code
-from pointsman.node.context import Context
-from pointsman.node.effect import effect
-from pointsman.policy import Policy, allow, arg, ask, deny
-from pointsman.runs import Runs
-from pointsman.tool import tool
-from pointsman.workflow import FAILED, QUARANTINED, Workflow
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langgraph.types import Command, Send
+
+    from pointsman.file import InputFile
+    from pointsman.limit import Limits
+    from pointsman.node.code import code
+    from pointsman.node.context import Context
+    from pointsman.node.effect import effect
+    from pointsman.policy import Policy, allow, arg, ask, deny
+    from pointsman.runs import Runs
+    from pointsman.tool import tool
+    from pointsman.workflow import FAILED, QUARANTINED, Workflow
 
 __all__ = [
     # A graph
@@ -22,3 +30,30 @@ __all__ = [
     # What may be done
     "Policy", "allow", "arg", "ask", "deny",
 ]  # fmt: skip
+
+_HOMES = {
+    "langgraph.types": ("Command", "Send"),
+    "pointsman.file": ("InputFile",),
+    "pointsman.limit": ("Limits",),
+    "pointsman.node.code": ("code",),
+    "pointsman.node.context": ("Context",),
+    "pointsman.node.effect": ("effect",),
+    "pointsman.policy": ("Policy", "allow", "arg", "ask", "deny"),
+    "pointsman.runs": ("Runs",),
+    "pointsman.tool": ("tool",),
+    "pointsman.workflow": ("FAILED", "QUARANTINED", "Workflow"),
+}
+
+
+class _Package(ModuleType):
+    """This package, loading what it exports when it is asked for: LangGraph takes seconds, and who asks for help need not wait for it."""
+
+    def __getattribute__(self, name: str) -> Any:
+        # Before the ordinary look-up: a submodule of the same name (`tool`) must not stand in for what is exported.
+        for home, names in _HOMES.items():
+            if name in names:
+                return getattr(import_module(home), name)
+        return super().__getattribute__(name)
+
+
+sys.modules[__name__].__class__ = _Package

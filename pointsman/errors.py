@@ -20,10 +20,10 @@ class PointsmanError(Exception):
     def __str__(self) -> str:
         parts = [f"in step {self.step}: {self.what}" if self.step else self.what]
         if self.undone:
-            parts.append(f"Not done: {self.undone}.")
+            parts.append(f"Not done: {self.undone}")
         if self.remedy:
-            parts.append(f"Next: {self.remedy}.")
-        return " ".join(parts)
+            parts.append(f"Next: {self.remedy}")
+        return ". ".join(part.rstrip(" .") for part in parts) + "."
 
 
 class BadInput(PointsmanError):

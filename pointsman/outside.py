@@ -56,7 +56,7 @@ class Locked:
     def unfinished(self) -> None:
         """Raises `Conflict` where it has ended."""
         if self.row["state"] in FINISHED:
-            raise Conflict(f"run {self.row['run_id']} is {self.row['state']}", undone="nothing was changed", remedy="`pointsman rerun` goes on from one of its nodes")
+            raise Conflict(f"run {self.row['run_id']} is {self.row['state']}", undone="nothing was changed", remedy="start a new run" if self.row["state"] == "cancelled" else "`pointsman rerun` goes on from one of its nodes")
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pointsman.errors import BadInput, NotFound
+from pointsman.errors import BadInput, NotFound, PointsmanError
 from pointsman.home import project_root
 from pointsman.workflow import Controlled
 
@@ -63,7 +63,12 @@ class Project:
         # First, not last: an installed package of the same name must not shadow the project's rooms.
         if sys.path[:1] != [str(self.root)]:
             sys.path.insert(0, str(self.root))
-        module = _imported(path, self.root)
+        try:
+            module = _imported(path, self.root)
+        except (PointsmanError, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            raise BadInput(f"{file} cannot be loaded: {type(error).__name__}: {error}", undone="no run was touched", remedy=f"`python {file}` shows where") from error
         graph = getattr(module, variable, None)
         if not isinstance(graph, Controlled):
             raise BadInput(f"{file}:{variable} is no compiled workflow", remedy=f"end {file} with `{variable} = flow.compile()`, flow being a pointsman Workflow")
@@ -71,11 +76,15 @@ class Project:
 
 
 def _imported(path: Path, root: Path) -> Any:
-    if path.is_relative_to(root):
-        return importlib.import_module(".".join(path.relative_to(root).with_suffix("").parts))
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    parts = path.relative_to(root).with_suffix("").parts if path.is_relative_to(root) else ()
+    # As a module of its package where it is in one, so that rooms import one another; else by its file alone: without an
+    # `__init__.py` any installed package of the same name would be taken for the folder.
+    if parts and all((root.joinpath(*parts[:depth]) / "__init__.py").is_file() for depth in range(1, len(parts))):
+        return importlib.import_module(".".join(parts))
+    name = f"{path.parent.name}_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module

@@ -14,6 +14,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.channels import BinaryOperatorAggregate
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.types import Command, Overwrite, Send
+from pydantic import ValidationError
 
 from pointsman import canonical
 from pointsman.approval import Approvals, expired
@@ -21,6 +22,7 @@ from pointsman.errors import BadInput, Conflict, NotFound
 from pointsman.event import Event
 from pointsman.journal import Journal, events_from
 from pointsman.lease import Owner, claim
+from pointsman.schema import faults as schema_faults
 from pointsman.store.saver import RunSaver
 from pointsman.workflow import RERUN, Controlled
 
@@ -45,7 +47,7 @@ async def fork(owner: Owner, graph: Controlled, run_id: str, *, node: str, patch
         checked = _checked(graph, patch)
     branch = sum(1 for event in events if event.kind == "run.repaired") + 1
     journal = Journal(owner.store, run_id, epoch=lease.epoch, head=head, salt=salt, branch=branch, clock=owner.clock)
-    saver = RunSaver(owner.store, journal.save, JsonPlusSerializer(allowed_msgpack_modules=graph.plan.schema.classes()))
+    saver = RunSaver(owner.store, journal.save, JsonPlusSerializer(allowed_msgpack_modules=graph.plan.classes))
     place: RunnableConfig = {
         "configurable": {"thread_id": row["thread_id"], "checkpoint_ns": "", "checkpoint_id": started.fields["checkpoint"], "__pregel_checkpointer": saver}
     }
@@ -89,9 +91,13 @@ def _checked(graph: Controlled, patch: Mapping[str, Any]) -> dict[str, Any]:
     unknown = [name for name in patch if name not in schema.types]
     if unknown:
         raise BadInput(f"the state has no field {', '.join(unknown)}", undone="nothing was forked", remedy=f"fields: {', '.join(schema.types)}")
-    try:
-        return {name: schema.revive(name, canonical.encode(value)) for name, value in patch.items()}
-    except ValueError as error:
-        raise BadInput(f"the patch does not fit the state: {error}", undone="nothing was forked", remedy="give values of the fields' types") from error
-
-
+    checked: dict[str, Any] = {}
+    faults: list[str] = []
+    for name, value in patch.items():
+        try:
+            checked[name] = schema.revive(name, canonical.encode(value))
+        except ValidationError as error:
+            faults += schema_faults(name, error)
+    if faults:
+        raise BadInput(f"the patch does not fit the state: {'; '.join(faults)}", undone="nothing was forked", remedy="give values of the fields' types")
+    return checked

@@ -32,7 +32,7 @@ class Schema:
     def check_input(self, given: Any, folder: Path) -> dict[str, Any]:
         """The fields of an input with their types; files it names are kept under `folder`. Raises `BadInput` that lists every fault."""
         fields = _as_fields(given)
-        faults = [f"there is no field {name!r}" for name in fields if name not in self.types]
+        wrong = [f"there is no field {name!r}" for name in fields if name not in self.types]
         checked: dict[str, Any] = {}
         for name, value in fields.items():
             if name in self.types:
@@ -41,9 +41,9 @@ class Schema:
                     taken = InputFile.take(value, folder) if is_path else value
                     checked[name] = _adapter(self.types[name]).validate_python(taken)
                 except ValidationError as error:
-                    faults += [f"{'.'.join(map(str, (name, *e['loc'])))}: {e['msg']}" for e in error.errors(include_url=False, include_input=False)]
-        if faults:
-            raise BadInput("the input does not fit the workflow's state: " + "; ".join(faults), undone="no run was started", remedy=f"fields: {', '.join(self.types)}")
+                    wrong += faults(name, error)
+        if wrong:
+            raise BadInput("the input does not fit the workflow's state: " + "; ".join(wrong), undone="no run was started", remedy=f"fields: {', '.join(self.types)}")
         return checked
 
     def revive(self, name: str, tree: Any) -> Any:
@@ -54,6 +54,11 @@ class Schema:
         """(module, name) of every class that values of the state can have: what a checkpoint may revive."""
         found = {InputFile, *(cls for hint in self.types.values() for cls in _classes(hint, set()))}
         return tuple(sorted((cls.__module__, cls.__qualname__) for cls in found))
+
+
+def faults(name: str, error: ValidationError) -> list[str]:
+    """What is wrong with the value of a field, a line each, without the value."""
+    return [f"{'.'.join(map(str, (name, *fault['loc'])))}: {fault['msg']}" for fault in error.errors(include_url=False, include_input=False)]
 
 
 def _as_fields(given: Any) -> dict[str, Any]:

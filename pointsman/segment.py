@@ -61,6 +61,8 @@ class Plan:
     """The nodes a run can begin with."""
     descendants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Nodes that can come after each node."""
+    classes: tuple[tuple[str, str], ...] = ()
+    """(module, name) of every class that values of its state, and of the graphs below it, can have."""
 
 
 class Segment:
@@ -77,7 +79,7 @@ class Segment:
         self._accepted = accepted
         self._lease = lease
         self._journal = gateway.journal
-        serde = JsonPlusSerializer(allowed_msgpack_modules=plan.schema.classes())
+        serde = JsonPlusSerializer(allowed_msgpack_modules=plan.classes)
         self._saver = RunSaver(owner.store, self._journal.save, serde)
         self._journal.listen = self._heard
         self._journal.keep_trying = lease.holds

@@ -6,6 +6,7 @@ import inspect
 import warnings
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, Self, get_type_hints
 
 from langchain_core.runnables import RunnableConfig
@@ -62,6 +63,7 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         self._routers: list[Callable[..., Any]] = []
         self._branches: dict[str, list[str]] = {}
         self._undeclared: list[str] = []
+        self._handlers: dict[str, tuple[str, ...]] = {}
         self._unbounded: list[str] = []
 
     def add_node(self, node: Any, action: Any = None, *, max_visits: int | None = None, **options: Any) -> Self:
@@ -73,12 +75,16 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
                 f"a node cannot be named {node!r}", remedy="use a printable name without / @ # + other than failed and quarantined"
             )
         part = action if isinstance(action, Node) else code(action)
-        part.name, part.max_visits, part.policies = node, max_visits, (self.policy,)
+        part.name, part.max_visits, part.policies, part.around = node, max_visits, (self.policy,), self.limits
         declared = options.pop("destinations", None)
         part.targets = tuple(declared) if declared is not None else command_targets(part.subject) if part.kind == "code" else ()
         options.setdefault("input_schema", input_schema(part.subject) if part.kind == "code" else None)
         options["metadata"] = {**(options.get("metadata") or {}), "kind": part.kind}
         self.parts[node] = part
+        handler = options.get("error_handler")
+        if handler is not None:
+            self._handlers[node] = command_targets(handler)
+            self._routers.append(handler)
         return super().add_node(node, step_function(part), destinations=declared or part.targets, **options)
 
     def add_edge(self, start_key: str | list[str], end_key: str) -> Self:
@@ -138,7 +144,11 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         plan = self._plan(shape)
         compiled = super().compile(checkpointer=checkpointer, name=options.pop("name", None) or self.name, **options)
         attributes = {key: value for key, value in vars(compiled).items() if key != "__orig_class__"}
-        return Controlled(plan=plan, **attributes)
+        controlled = Controlled(plan=plan, **attributes)
+        below = [getattr(graph, "builder", None) for _, graph in controlled.get_subgraphs(recurse=True)]
+        declared = [Schema(builder.state_schema).classes() for builder in below if builder is not None]
+        controlled.plan = replace(plan, classes=tuple(sorted({*plan.schema.classes(), *(cls for classes in declared for cls in classes)})))
+        return controlled
 
     def _ensured(self, target: str) -> str:
         """Add one of the ends that fail a run, where something leads there."""
@@ -160,7 +170,9 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         for name, part in self.parts.items():
             arrows[name] = [*part.edges, *part.targets, *part.routes.values(), *self._branches.get(name, [])]
             handler = self.nodes[name].error_handler_node
-            arrows[name] += [handler] if handler else []
+            if handler:
+                arrows[name].append(handler)
+                arrows[handler] = list(self._handlers.get(name, ()))
         unique = {name: tuple(dict.fromkeys(targets)) for name, targets in arrows.items()}
         ends = frozenset(name for name in self.nodes if name not in self.parts)
         return Shape(self.name, self.parts, unique, tuple(self._undeclared), tuple(self._unbounded), ends)
@@ -186,8 +198,7 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
             "limits": {name: str(cap) for name, cap in self.limits.caps().items()},
             "state": {name: repr(hint) for name, hint in schema.types.items()},
         }
-        node_limits = {name: part.limits for name, part in self.parts.items() if part.limits is not None}
-        rules = Rules(self.policy, self.limits, canonical.digest(facts), node_limits)
+        rules = Rules(self.policy, self.limits, canonical.digest(facts))
         descendants = {name: tuple(sorted(reachable(shape, name) & set(self.parts))) for name in self.parts}
         return Plan(
             self.name, rules, supersteps(shape), schema, tuple(get_type_hints(self.output_schema)), shape.arrows[START], descendants
@@ -229,6 +240,14 @@ class Controlled(CompiledStateGraph[Any, Any, Any, Any]):
             remedy="use `await graph.ainvoke(…)` or `graph.astream(…)`",
         )
 
+    def update_state(self, config: RunnableConfig, values: Any, as_node: str | None = None, task_id: str | None = None) -> RunnableConfig:
+        """Refused, as `aupdate_state`."""
+        raise _changed_from_outside()
+
+    def bulk_update_state(self, config: RunnableConfig, supersteps: Sequence[Any]) -> RunnableConfig:
+        """Refused, as `aupdate_state`."""
+        raise _changed_from_outside()
+
     async def aupdate_state(
         self, config: RunnableConfig, values: Any, as_node: str | None = None, task_id: str | None = None
     ) -> RunnableConfig:
@@ -259,8 +278,12 @@ class Controlled(CompiledStateGraph[Any, Any, Any, Any]):
 
     def _refuse_update(self, config: RunnableConfig) -> None:
         if "__pregel_checkpointer" not in config.get("configurable", {}):
-            raise Conflict(
-                "the state of a run cannot be changed from outside",
-                undone="nothing was changed",
-                remedy="`pointsman rerun RUN --node NODE --set FIELD=JSON`, which is reviewed and on record",
-            )
+            raise _changed_from_outside()
+
+
+def _changed_from_outside() -> Conflict:
+    return Conflict(
+        "the state of a run cannot be changed from outside",
+        undone="nothing was changed",
+        remedy="`pointsman rerun RUN --node NODE --set FIELD=JSON`, which is reviewed and on record",
+    )

@@ -23,14 +23,14 @@ from pointsman.event import Draft, Event
 from pointsman.gateway.accounts import Accounts
 from pointsman.gateway.asking import Asking
 from pointsman.gateway.judging import judge
-from pointsman.gateway.position import Positions
+from pointsman.gateway.position import Place, Positions
 from pointsman.gateway.request import Request, tool_request
 from pointsman.gateway.sending import Sending, recorded_error
 from pointsman.gateway.step import Step, follow
 from pointsman.gateway.tape import Recorded, Tape, divergence
 from pointsman.journal import Journal, Statement
 from pointsman.lease import Lease
-from pointsman.limit import Limits, Spend
+from pointsman.limit import Account, Limits, Spend
 from pointsman.policy import Policy, Verdict
 from pointsman.tool import Contract
 
@@ -45,7 +45,6 @@ class Rules:
     policy: Policy
     limits: Limits
     version: str
-    node_limits: Mapping[str, Limits]
     principal: str | None = None
 
 
@@ -64,7 +63,7 @@ class Gateway:
         self.positions.ended = self._ended
         self.tape = Tape(events)
         self.approvals = Approvals(events)
-        self.accounts = Accounts(rules.limits, rules.node_limits, clock, events)
+        self.accounts = Accounts(rules.limits, clock, events)
         self.parks = sum(1 for event in events if event.kind == "run.parked")
         self.stop: PointsmanError | None = None
         """Why the run must begin nothing more: cancelled or paused from outside, or its lease lost."""
@@ -87,11 +86,21 @@ class Gateway:
         tried = f"{self.parks}.{attempt}"
         if found is None or found.attempt != tried:  # a node of a plain subgraph: nobody announced it
             place = self.positions.place(config["metadata"])
-            found = self.begin(Step(place, tried, self.accounts.of(place.node), (self.rules.policy,)))
+            found = self.begin(Step(place, tried, self.account(place), (self.rules.policy,)))
             self.journal.note(
                 self.journal.draft("step.started", place.position, ns=ns, node=place.node, superstep=place.superstep, attempt=found.attempt)
             )
         return found
+
+    def account(self, place: Place, own: Limits | None = None, around: Limits | None = None) -> Account:
+        """The account of a step: under that of the step whose body runs its graph."""
+        levels = [level for level in place.ns.split("|")[:-1] if not level.isdigit()]
+        above = next((step for depth in range(len(levels), 0, -1) if (step := self._enclosing(levels[:depth])) is not None), None)
+        return self.accounts.of(place.position, above.account if above else None, own, around)
+
+    def _enclosing(self, levels: list[str]) -> Step | None:
+        """The step of some levels of a namespace, in which the counts of graphs called again are left out."""
+        return next((step for ns, step in self._steps.items() if [part for part in ns.split("|") if not part.isdigit()] == levels), None)
 
     def find(self, ns: str) -> Step | None:
         """The newest attempt of the step of a namespace in this segment."""

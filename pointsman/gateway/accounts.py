@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 
@@ -15,38 +14,55 @@ _WORK = ("run.opened", "step.started", "step.finished", "call.outcome", "run.wai
 
 
 class Accounts:
-    """The account of a run and, under it, those of its nodes that have limits of their own."""
+    """The account of a run and, under it, those of nodes and of workflows within it that have limits of their own."""
 
-    def __init__(self, limits: Limits, node_limits: Mapping[str, Limits], clock: Clock, events: list[Event]) -> None:
+    def __init__(self, limits: Limits, clock: Clock, events: list[Event]) -> None:
         self.run = Account("run", limits, elapsed=self._elapsed)
-        self._node_limits = node_limits
-        self._nodes: dict[str, Account] = {}
+        self._below: dict[str, Account] = {}
+        self._events = events
         self._clock = clock
         self._opened = clock.monotonic()
         self._worked = worked(events)
         for event in events:
-            self._rebuild(event)
+            _charge(self.run, event)
 
-    def of(self, node: str) -> Account:
-        """The account that a node's calls are charged to."""
-        if node not in self._node_limits:
-            return self.run
-        if node not in self._nodes:
-            self._nodes[node] = Account(node, self._node_limits[node], self.run)
-        return self._nodes[node]
+    def of(self, position: str, above: Account | None, own: Limits | None, around: Limits | None) -> Account:
+        """The account that a step's calls are charged to: `own` limits are its node's, `around` those of a workflow that is itself a node."""
+        path = _path(position)
+        if above is None:
+            return self._account(path, own, self.run)
+        workflow = self._account(path.rpartition("/")[0] + "/", around, above)
+        return self._account(path, own, workflow)
+
+    def _account(self, path: str, limits: Limits | None, above: Account) -> Account:
+        if limits is None or not limits.caps():
+            return above
+        if path not in self._below:
+            account = Account(path, limits)
+            for event in self._events:
+                if f"{_path(event.position)}/".startswith(path if path.endswith("/") else f"{path}/"):
+                    _charge(account, event)
+            account.parent = above
+            self._below[path] = account
+        return self._below[path]
 
     def _elapsed(self) -> Decimal:
         """Seconds of work of the run: of its earlier segments and of this one. A waiting run has no segment."""
         return self._worked + Decimal(str(round(self._clock.monotonic() - self._opened, 3)))
 
-    def _rebuild(self, event: Event) -> None:
-        account = self.of(event.position.rpartition("/")[2].partition("@")[0])
-        if event.kind == "call.intent":
-            account.hold(event.fields["call"], Spend.of(event.fields["reserve"]))
-        elif event.kind == "call.outcome" and "spend" in event.fields:
-            account.settle(event.fields["call"], Spend.of(event.fields["spend"]))
-        elif event.kind == "ask.opened":
-            account.settle(event.fields["approval"], Spend(approvals=1))
+
+def _path(position: str) -> str:
+    """The names of the nodes of a position, without visits."""
+    return "/".join(level.partition("@")[0] for level in position.split("/"))
+
+
+def _charge(account: Account, event: Event) -> None:
+    if event.kind == "call.intent":
+        account.hold(event.fields["call"], Spend.of(event.fields["reserve"]))
+    elif event.kind == "call.outcome" and "spend" in event.fields:
+        account.settle(event.fields["call"], Spend.of(event.fields["spend"]))
+    elif event.kind == "ask.opened":
+        account.settle(event.fields["approval"], Spend(approvals=1))
 
 
 def worked(events: list[Event]) -> Decimal:

@@ -46,6 +46,8 @@ class Step:
     """Why the step must not go on, though its body may have swallowed it: a lost lease, a divergence."""
     over: bool = False
     """True once it has ended: a thread it left behind makes no further call."""
+    kept: bool = False
+    """Whether its recorded output was taken, in a rerun, and nothing was executed."""
     inputs: dict[str, str] = field(default_factory=dict)
     """Salted digests of the fields it received."""
     exit: str = "done"

@@ -67,6 +67,8 @@ class Node:
     exits: tuple[str, ...] = ()
     """Exits that must be routed; `limit` comes with every kind."""
     limits: Limits | None = None
+    around: Limits | None = None
+    """Caps of its workflow, which count where that is a node of another one."""
     name: str = ""
     max_visits: int | None = None
     routes: dict[str, str] = field(default_factory=dict)
@@ -84,7 +86,6 @@ class Node:
 
 def step_function(node: Node) -> Callable[..., Awaitable[Any]]:
     """The function that LangGraph runs for a node."""
-
     subject = node.subject
 
     async def run(state: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
@@ -114,6 +115,7 @@ async def _run(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[
         return _finish(node, step, gateway, Outcome({}, exit="limit", reason=what, decided_by="rule"))
     kept = await _kept_output(node, step, gateway)
     if kept is not None:
+        step.kept = True
         return _finish(node, step, gateway, kept)
     given = Given(_narrow(node, state), config, runtime, gateway, step)
     before = port.set(gateway)
@@ -174,7 +176,8 @@ def _begin(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[Any]
     place = gateway.positions.place(config["metadata"])
     attempt = runtime.execution_info.node_attempt if runtime.execution_info else 1
     policies = tuple(dict.fromkeys((gateway.rules.policy, *node.policies)))
-    step = Step(place, f"{gateway.parks}.{attempt}", gateway.accounts.of(node.name), policies, node.tools, node.calls)
+    account = gateway.account(place, node.limits, node.around)
+    step = Step(place, f"{gateway.parks}.{attempt}", account, policies, node.tools, node.calls)
     gateway.begin(step)
     gateway.journal.drop(place.task)
     shown = _fields(_narrow(node, state))
@@ -232,7 +235,7 @@ def _finish(node: Node, step: Step, gateway: Gateway, outcome: Outcome) -> Any:
     payloads = {f"output.{name}": journal.payload(value) for name, value in update.items()}
     names = [target for target in gotos if isinstance(target, str)]
     several = len(names) < len(gotos) or isinstance(outcome.update, list | tuple) or any(isinstance(value, Overwrite) for value in update.values())
-    fields = {"exit": outcome.exit, "goto": names or None, "sends": several or None}
+    fields = {"exit": outcome.exit, "goto": names or None, "sends": several or None, "kept": step.kept or None}
     journal.hold(step.place.task, journal.draft("step.finished", step.position, payloads=payloads, **fields))
     if gotos:
         gateway.route(step, [target.node if isinstance(target, Send) else target for target in gotos])

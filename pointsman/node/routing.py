@@ -94,4 +94,4 @@ def end(target: str) -> Callable[..., Any]:
 
 async def nothing(state: Any) -> None:
     """A node that does nothing."""
-    return None
+    return

@@ -25,7 +25,8 @@ UNREACHABLE = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
 _LOCK = 7_461_636_373_401
 """The advisory lock that migrations hold; any fixed number that is ours."""
 
-logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # it warns of every connection that a restart of the server cost; the store reports what matters
+for _name in ("psycopg", "psycopg.pool"):  # they warn of every connection that a restart of the server cost; the store reports what matters
+    logging.getLogger(_name).setLevel(logging.ERROR)
 
 
 def _named(text: str) -> dict[str, str]:
@@ -53,13 +54,15 @@ class Store:
         """
         kwargs = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
         pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            conninfo, min_size=1, max_size=connections, kwargs=kwargs, configure=_configure, open=False, timeout=10, reconnect_timeout=1
+            conninfo, min_size=1, max_size=connections, kwargs=kwargs, open=False, timeout=10, reconnect_timeout=1
         )
         try:
+            # Once by itself: the pool would try for its whole time-out, and would not say why.
+            await (await AsyncConnection.connect(conninfo, connect_timeout=10)).close()
             await pool.open(wait=True, timeout=10)
-        except PoolTimeout as error:
+        except (psycopg.OperationalError, PoolTimeout) as error:
             await pool.close()
-            raise StoreUnavailable("PostgreSQL does not answer", undone="nothing was read or written", remedy="run `pointsman doctor`") from error
+            raise StoreUnavailable(f"PostgreSQL does not answer: {error}", undone="nothing was read or written", remedy="run `pointsman doctor`") from error
         store = cls(pool, revive)
         try:
             await store._migrate()
@@ -82,6 +85,7 @@ class Store:
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Several statements, all or nothing; those whose rows nobody asks for are sent without waiting for one another."""
         async with self.pool.connection() as conn, conn.pipeline(), conn.transaction():
+            await conn.execute(QUERIES["end_if_stopped"])
             yield Transaction(conn)
 
     async def revive(self) -> None:
@@ -113,11 +117,6 @@ class Store:
             except psycopg.errors.UndefinedTable:
                 return 0
         return int((row or {}).get("version") or 0)
-
-
-async def _configure(conn: Connection) -> None:
-    # A process that is stopped in the middle of a transaction must not keep everybody from the rows it locked.
-    await conn.execute("SET idle_in_transaction_session_timeout = '10s'")
 
 
 class Transaction:

@@ -47,6 +47,10 @@ INSERT INTO pointsman.salt (run_id, salt) VALUES (%s, %s)
 -- name: insert_payload
 INSERT INTO pointsman.payload (run_id, digest, body) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING
 
+-- name: end_if_stopped
+-- A process that is stopped in the middle of a transaction must not keep others from the rows it has locked.
+SELECT set_config(CASE WHEN current_setting('server_version_num')::int >= 170000 THEN 'transaction_timeout' ELSE 'idle_in_transaction_session_timeout' END, '10s', true)
+
 -- name: lock_head
 SELECT seq, hash, epoch, owner, expires_at, expires_at > now() AS live FROM pointsman.head WHERE run_id = %s FOR UPDATE
 

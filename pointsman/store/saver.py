@@ -17,6 +17,7 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
+    ERROR,
     WRITES_IDX_MAP,
     ChannelVersions,
     Checkpoint,
@@ -32,6 +33,9 @@ from pointsman.store import Store
 
 Save = Callable[[Sequence[Any], list[str]], Awaitable[None]]
 """Commits checkpoint rows with the events held for some tasks: `Journal.save`."""
+
+_HANDLED = "__error_source_node__"
+"""What LangGraph writes beside an error that an error handler takes."""
 
 _PLACE = ("thread_id", "checkpoint_ns")
 _WRITE = (*_PLACE, "checkpoint_id", "task_id", "task_path", "idx", "channel", "type", "blob")
@@ -93,6 +97,7 @@ class RunSaver(AsyncPostgresSaver):
         place = config["configurable"]
         key = (place["checkpoint_ns"], place["checkpoint_id"])
         pending = self._pending.setdefault(key, _Pending())
+        writes = _whole(writes)
         special = any(channel in WRITES_IDX_MAP for channel, _ in writes)
         for row in self._dump_writes(place["thread_id"], *key, task_id, task_path, writes):
             slot = (task_id, row[5])
@@ -115,6 +120,16 @@ class RunSaver(AsyncPostgresSaver):
 
     async def _commit(self, writes: Sequence[Any], blobs: Sequence[Any], checkpoints: Sequence[Any], tasks: list[str]) -> None:
         await self._save((_rows(_WRITE, writes), _rows(_BLOB, blobs), _rows(_CHECKPOINT, checkpoints)), tasks)
+
+
+def _whole(writes: Sequence[tuple[str, Any]]) -> Sequence[tuple[str, Any]]:
+    """What a task wrote, or only its error: LangGraph counts a task with any write for finished, so half of what it meant to write (its
+    update, but not its route, where the router failed or a failing sibling cut it short) would end the run there without a word.
+    """
+    channels = {channel for channel, _ in writes}
+    if ERROR not in channels or _HANDLED in channels:
+        return writes
+    return [write for write in writes if write[0] in WRITES_IDX_MAP]
 
 
 def _inlines(value: Any) -> bool:

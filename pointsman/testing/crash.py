@@ -48,6 +48,8 @@ class Switch:
     sent: int = signal.SIGKILL
     """A signal; 0 ends all of the process's connections instead: before the commit by the server's own hand, after it by losing its answer."""
     pause: float = 0.0
+    thrown: bool = False
+    """Whether it has done so: it does so once."""
     commits: list[list[str]] = field(default_factory=list)
     """The kinds of event in each commit that was counted so far."""
 
@@ -58,8 +60,9 @@ class Switch:
         if when == "after":
             self.commits.append(kinds)
         reached = len(self.commits) + (when == "before")
-        if when != self.when or reached != self.at:
+        if when != self.when or reached != self.at or self.thrown:
             return False
+        self.thrown = True
         if not self.sent:
             return True
         os.kill(os.getpid(), self.sent)

@@ -15,7 +15,6 @@ from tests.acceptance.world import ASK_PAY, OpenRuns, State, World, approve_all,
 pytestmark = pytest.mark.anyio
 
 
-
 class Planted(Exception):
     """What LangGraph retries by default, as it does not a `RuntimeError`."""
 

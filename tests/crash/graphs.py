@@ -282,6 +282,26 @@ def _asking() -> Any:
     return flow.compile()
 
 
+# wayward: a router that fails after its node has written
+
+
+async def way(state: State) -> Literal["join", "deliver"]:
+    await asyncio.to_thread(call, outside(), "way", "x")
+    return "join"
+
+
+def _wayward() -> Any:
+    flow = Workflow(State, name="wayward", policy=EVERYTHING)
+    flow.add_node("deliver", effect(deliver, reads=("to",), writes="receipts"), max_visits=2)
+    flow.add_node("choose", joined)
+    flow.add_node("join", joined)
+    flow.add_edge(START, "deliver")
+    flow.add_exits("deliver", default="choose")
+    flow.add_conditional_edges("choose", way, ["join", "deliver"])
+    flow.add_edge("join", END)
+    return flow.compile()
+
+
 # single: one effect of each kind of tool
 
 
@@ -322,6 +342,7 @@ GRAPHS = {
         _chance(),
         _giving_up(),
         _asking(),
+        _wayward(),
         _capped(),
         _single("keyed", deliver),
         _single("hasty", hurry),

@@ -93,3 +93,14 @@ async def test_beside_one_that_asks(crew: Crew, outside: Outside, url: str) -> N
             once(seen, meant)
             assert len([event for event in seen.events if event.kind == "ask.opened"]) == 1, key
             assert len([event for event in seen.events if event.kind == "ask.decided"]) == 1, key
+
+
+async def test_a_step_whose_router_failed_is_not_taken_for_finished(crew: Crew, outside: Outside, url: str) -> None:
+    outside.plan("way", refuse=True)
+    assert crew.send("wayward", "run", **TO).finished()["states"] == {"run": "parked"}
+    outside.plan("way")
+    assert crew.send("wayward", "run", resume=True, **TO).finished()["states"] == {"run": "done"}
+    async with Store.open(url) as store:
+        seen = (await look(store, outside, "wayward", "run"))["run"]
+    assert [event.position for event in seen.events if event.kind == "step.finished"] == ["deliver@1", "choose@1", "join@1"]
+    assert seen.requests("deliver") == [1]
