@@ -48,7 +48,9 @@ class UnsafeGraph(PointsmanError):
     def __init__(self, graph: str, findings: list[str]) -> None:
         self.findings = findings
         lines = "".join(f"\n  {number}. {finding}" for number, finding in enumerate(findings, 1))
-        super().__init__(f"graph {graph!r} is refused, {len(findings)} finding(s):{lines}\n", undone="it was not compiled", remedy="mend each finding")
+        super().__init__(
+            f"graph {graph!r} is refused, {len(findings)} finding(s):{lines}\n", undone="it was not compiled", remedy="mend each finding"
+        )
 
 
 class VersionMismatch(PointsmanError):

@@ -58,7 +58,9 @@ class InputFile(BaseModel):
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise NotFound(f"the kept copy of {self.name} ({self.sha256[:12]}) is gone", remedy="restore the `files` folder beside the database") from error
+            raise NotFound(
+                f"the kept copy of {self.name} ({self.sha256[:12]}) is gone", remedy="restore the `files` folder beside the database"
+            ) from error
         if hashlib.sha256(content).hexdigest() != self.sha256:
             raise NotFound(f"the kept copy of {self.name} ({self.sha256[:12]}) was altered", remedy="restore it from the original")
         return content

@@ -47,7 +47,9 @@ async def open_store(home: Path, url: str | None, connections: int = 10) -> Asyn
 
 
 @asynccontextmanager
-async def open_owner(*, home: Path | None = None, url: str | None = None, clock: Clock | None = None, ttl: float = TTL) -> AsyncIterator[Owner]:
+async def open_owner(
+    *, home: Path | None = None, url: str | None = None, clock: Clock | None = None, ttl: float = TTL
+) -> AsyncIterator[Owner]:
     """Someone who can advance runs of this project: its database, and a name of its own there."""
     folder = home or data_folder()
     async with open_store(folder, url or database_url()) as store, Owner.open(store, clock or SystemClock(), folder, ttl) as owner:

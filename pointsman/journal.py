@@ -129,7 +129,12 @@ class Journal:
         await asyncio.shield(asyncio.ensure_future(commit))
 
     async def _commit(
-        self, *, own: Sequence[Draft] = (), checkpoint: Sequence[Any] | None = None, statements: Sequence[Statement] = (), still: Callable[[], bool] | None = None
+        self,
+        *,
+        own: Sequence[Draft] = (),
+        checkpoint: Sequence[Any] | None = None,
+        statements: Sequence[Statement] = (),
+        still: Callable[[], bool] | None = None,
     ) -> None:
         async with self._lock:
             if self._broken is not None:
@@ -150,7 +155,12 @@ class Journal:
             self._stored.update(bodies)
 
     async def _write(
-        self, drafts: list[Draft], bodies: dict[str, bytes], checkpoint: Sequence[Any] | None, statements: Sequence[Statement], still: Callable[[], bool] | None
+        self,
+        drafts: list[Draft],
+        bodies: dict[str, bytes],
+        checkpoint: Sequence[Any] | None,
+        statements: Sequence[Statement],
+        still: Callable[[], bool] | None,
     ) -> None:
         name = "extend" if checkpoint is None else "extend_with_checkpoint"
         while True:
@@ -158,7 +168,16 @@ class Journal:
                 raise Conflict(f"run {self.run_id} was stopped from outside")
             rows = self._link(drafts)
             end = Head(rows[-1].seq, rows[-1].hash) if rows else self.head
-            params = (self.run_id, self._epoch, self.head.seq, self.head.hash, end.seq, end.hash, *_as_json(rows, bodies), *(checkpoint or ()))
+            params = (
+                self.run_id,
+                self._epoch,
+                self.head.seq,
+                self.head.hash,
+                end.seq,
+                end.hash,
+                *_as_json(rows, bodies),
+                *(checkpoint or ()),
+            )
             try:
                 if statements:
                     async with self._store.transaction() as tx:
@@ -224,7 +243,9 @@ class Journal:
 
 def _as_json(rows: Sequence[Row], bodies: Mapping[str, bytes]) -> tuple[str, str]:
     """Events and payloads as `pointsman.extend` takes them."""
-    return json.dumps([row._asdict() for row in rows]), json.dumps([{"digest": digest, "body": body.decode()} for digest, body in bodies.items()])
+    return json.dumps([row._asdict() for row in rows]), json.dumps(
+        [{"digest": digest, "body": body.decode()} for digest, body in bodies.items()]
+    )
 
 
 def draft_event(kind: Kind, clock: Clock, position: str = "", *, payloads: Mapping[str, str] | None = None, **fields: Any) -> Draft:
@@ -250,7 +271,9 @@ async def payloads_of(store: Store, run_id: str, digests: Iterable[str] | None =
     return {record["digest"]: json.loads(record["body"]) for record in found}
 
 
-async def append_from_outside(tx: Transaction, run_id: str, head: Head, branch: int, *drafts: Draft, bodies: Mapping[str, bytes] | None = None, epoch: int) -> Head:
+async def append_from_outside(
+    tx: Transaction, run_id: str, head: Head, branch: int, *drafts: Draft, bodies: Mapping[str, bytes] | None = None, epoch: int
+) -> Head:
     """Append what comes from outside (a decision, a cancellation) behind a head that `tx` has locked. Needs no lease: it advances nothing."""
     rows: list[Row] = []
     end = head

@@ -157,7 +157,9 @@ async def _wait_is_over(tx: Transaction, run_id: str, row: Mapping[str, Any]) ->
     held = f"run {run_id} is being advanced by {_who(row['owner'])}"
     if row["live"]:
         raise LeaseHeld(held, remedy=f"wait: the lease ends by {row['expires_at']:%H:%M:%S} UTC unless it is renewed")
-    timeouts = [float(intent.fields["timeout"]) for intent in open_intents(events_from(run_id, await tx.fetch("read_events", run_id, 0))).values()]
+    timeouts = [
+        float(intent.fields["timeout"]) for intent in open_intents(events_from(run_id, await tx.fetch("read_events", run_id, 0))).values()
+    ]
     if timeouts:
         now = (await tx.fetch("clock"))[0]["now"]
         free = row["expires_at"] + timedelta(seconds=max(timeouts))

@@ -34,7 +34,10 @@ class Limits:
         for field in fields(self):
             cap = getattr(self, field.name)
             if cap is not None and (isinstance(cap, bool) or not cap >= 0):
-                raise BadInput(f"the limit {field.name}={cap!r} is not a number from 0 up", remedy=f"declare {field.name} as 0 or more, or leave it out")
+                raise BadInput(
+                    f"the limit {field.name}={cap!r} is not a number from 0 up",
+                    remedy=f"declare {field.name} as 0 or more, or leave it out",
+                )
 
     def caps(self) -> dict[str, Decimal]:
         """The declared caps by name, as exact decimals."""

@@ -56,7 +56,11 @@ class Locked:
     def unfinished(self) -> None:
         """Raises `Conflict` where it has ended."""
         if self.row["state"] in FINISHED:
-            raise Conflict(f"run {self.row['run_id']} is {self.row['state']}", undone="nothing was changed", remedy="start a new run" if self.row["state"] == "cancelled" else "`pointsman rerun` goes on from one of its nodes")
+            raise Conflict(
+                f"run {self.row['run_id']} is {self.row['state']}",
+                undone="nothing was changed",
+                remedy="start a new run" if self.row["state"] == "cancelled" else "`pointsman rerun` goes on from one of its nodes",
+            )
 
 
 @asynccontextmanager
@@ -89,7 +93,18 @@ async def cancel(owner: Owner, run_id: str, *, by: str, reason: str) -> None:
         await run.set_state("cancelled")
 
 
-async def decide(owner: Owner, run_id: str, approval_id: str, card_digest: str, decision: str, *, by: str, roles: Mapping[str, frozenset[str]], known_by: str, note: str) -> None:
+async def decide(
+    owner: Owner,
+    run_id: str,
+    approval_id: str,
+    card_digest: str,
+    decision: str,
+    *,
+    by: str,
+    roles: Mapping[str, frozenset[str]],
+    known_by: str,
+    note: str,
+) -> None:
     """Put a person's decision on one exact call on record: `approved` or `rejected`.
 
     Raises `NotAllowed` where `by` does not hold the role, `Conflict` where the question is no longer open, has expired, or is
@@ -105,19 +120,40 @@ async def decide(owner: Owner, run_id: str, approval_id: str, card_digest: str, 
         if approval.state != "open":
             raise Conflict(f"{what} is {approval.state} already", undone="nothing was decided", remedy="see `pointsman inbox`")
         if approval.card_digest != card_digest:
-            raise Conflict(f"{what}: the card that was shown is not the card of this question", undone="nothing was decided", remedy="look at it again: `pointsman inbox`")
+            raise Conflict(
+                f"{what}: the card that was shown is not the card of this question",
+                undone="nothing was decided",
+                remedy="look at it again: `pointsman inbox`",
+            )
         if approval.role is not None and by not in roles.get(approval.role, frozenset()):
-            raise NotAllowed(f"{by} does not hold the role {approval.role}, which decides on {what}", undone="nothing was decided", remedy="see guards/roles.toml")
+            raise NotAllowed(
+                f"{by} does not hold the role {approval.role}, which decides on {what}",
+                undone="nothing was decided",
+                remedy="see guards/roles.toml",
+            )
         if approval.is_due(owner.clock.now()):
             await run.append(draft_event("ask.expired", owner.clock, approval.position, approval=approval_id))
             await run.tx.run("set_approval", "expired", None, approval_id)
             expired = True
         else:
             payloads = {"card": card_digest} | ({"note": await run.keep(note)} if note else {})
-            await run.append(draft_event("ask.decided", owner.clock, approval.position, payloads=payloads, approval=approval_id, decision=decision, by=by, known_by=known_by))
+            await run.append(
+                draft_event(
+                    "ask.decided",
+                    owner.clock,
+                    approval.position,
+                    payloads=payloads,
+                    approval=approval_id,
+                    decision=decision,
+                    by=by,
+                    known_by=known_by,
+                )
+            )
             await run.tx.run("set_approval", decision, by, approval_id)
     if expired:
-        raise Conflict(f"{what} had expired at {approval.expires_at}", undone="nothing was decided", remedy="the run goes on by its exit `expired`")
+        raise Conflict(
+            f"{what} had expired at {approval.expires_at}", undone="nothing was decided", remedy="the run goes on by its exit `expired`"
+        )
 
 
 async def reconcile(owner: Owner, run_id: str, call: str, *, happened: bool, result: Any, by: str) -> None:
@@ -126,8 +162,12 @@ async def reconcile(owner: Owner, run_id: str, call: str, *, happened: bool, res
         run.unfinished()
         calls = [found for found in Tape(await run.events()).all() if found.call.startswith(call)]
         if len(calls) != 1:
-            raise NotFound(f"run {run_id[:8]} has no call {call!r}", undone="nothing was changed", remedy=f"see `pointsman show {run_id[:8]}`")
+            raise NotFound(
+                f"run {run_id[:8]} has no call {call!r}", undone="nothing was changed", remedy=f"see `pointsman show {run_id[:8]}`"
+            )
         if calls[0].outcome not in (None, "unknown") or run.row["state"] == "running":
             raise Conflict(f"call {call} is {calls[0].outcome or 'under way'}: there is nothing to find out", undone="nothing was changed")
         payloads = {"result": await run.keep(result)} if happened else {}
-        await run.append(draft_event("call.reconciled", owner.clock, calls[0].position, payloads=payloads, call=calls[0].call, happened=happened, by=by))
+        await run.append(
+            draft_event("call.reconciled", owner.clock, calls[0].position, payloads=payloads, call=calls[0].call, happened=happened, by=by)
+        )

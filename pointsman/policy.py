@@ -172,7 +172,12 @@ class Rule:
 
     def data(self) -> dict[str, Any]:
         """The rule as plain data."""
-        shown: dict[str, Any] = {"verdict": self.verdict.value, "tool": self.tool, "effect": list(self.effect) if self.effect else None, "role": self.role}
+        shown: dict[str, Any] = {
+            "verdict": self.verdict.value,
+            "tool": self.tool,
+            "effect": list(self.effect) if self.effect else None,
+            "role": self.role,
+        }
         shown["expires"] = self.expires and self.expires.total_seconds()
         return {**shown, "name": self.name, "when": self.when.data() if self.when is not None else None}
 

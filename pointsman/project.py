@@ -31,7 +31,9 @@ class Project:
         except FileNotFoundError:
             return {}
         except (ValueError, KeyError) as error:
-            raise BadInput(f"{self.root / 'langgraph.json'} cannot be read: {error}", remedy='it needs {"graphs": {NAME: "./FILE.py:VAR"}}') from error
+            raise BadInput(
+                f"{self.root / 'langgraph.json'} cannot be read: {error}", remedy='it needs {"graphs": {NAME: "./FILE.py:VAR"}}'
+            ) from error
         return {name: entry["path"] if isinstance(entry, dict) else entry for name, entry in declared.items()}
 
     def graph(self, name: str) -> Controlled:
@@ -68,10 +70,17 @@ class Project:
         except (PointsmanError, KeyboardInterrupt):
             raise
         except Exception as error:
-            raise BadInput(f"{file} cannot be loaded: {type(error).__name__}: {error}", undone="no run was touched", remedy=f"`python {file}` shows where") from error
+            raise BadInput(
+                f"{file} cannot be loaded: {type(error).__name__}: {error}",
+                undone="no run was touched",
+                remedy=f"`python {file}` shows where",
+            ) from error
         graph = getattr(module, variable, None)
         if not isinstance(graph, Controlled):
-            raise BadInput(f"{file}:{variable} is no compiled workflow", remedy=f"end {file} with `{variable} = flow.compile()`, flow being a pointsman Workflow")
+            raise BadInput(
+                f"{file}:{variable} is no compiled workflow",
+                remedy=f"end {file} with `{variable} = flow.compile()`, flow being a pointsman Workflow",
+            )
         return graph
 
 

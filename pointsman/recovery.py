@@ -40,7 +40,11 @@ async def fork(owner: Owner, graph: Controlled, run_id: str, *, node: str, patch
         row = await tx.one("read_run", run_id)
         assert row is not None
         if row["state"] in ("accepted", "cancelled"):
-            raise Conflict(f"run {run_id} is {row['state']}", undone="nothing was forked", remedy="a rerun needs a run that began and was not cancelled")
+            raise Conflict(
+                f"run {run_id} is {row['state']}",
+                undone="nothing was forked",
+                remedy="a rerun needs a run that began and was not cancelled",
+            )
         events = events_from(run_id, await tx.fetch("read_events", run_id, 0))
         salt = (await tx.fetch("read_salt", run_id))[0]["salt"]
         started, positions = _origin(events, node)
@@ -49,7 +53,12 @@ async def fork(owner: Owner, graph: Controlled, run_id: str, *, node: str, patch
     journal = Journal(owner.store, run_id, epoch=lease.epoch, head=head, salt=salt, branch=branch, clock=owner.clock)
     saver = RunSaver(owner.store, journal.save, JsonPlusSerializer(allowed_msgpack_modules=graph.plan.classes))
     place: RunnableConfig = {
-        "configurable": {"thread_id": row["thread_id"], "checkpoint_ns": "", "checkpoint_id": started.fields["checkpoint"], "__pregel_checkpointer": saver}
+        "configurable": {
+            "thread_id": row["thread_id"],
+            "checkpoint_ns": "",
+            "checkpoint_id": started.fields["checkpoint"],
+            "__pregel_checkpointer": saver,
+        }
     }
     base = await saver.aget_tuple(place)
     if base is None:
@@ -57,14 +66,28 @@ async def fork(owner: Owner, graph: Controlled, run_id: str, *, node: str, patch
     snapshot = await graph.aget_state(place)
     sends = [send for send in base.checkpoint["channel_values"].get(_PENDING, ()) if isinstance(send, Send)]
     pulled = list(dict.fromkeys(task.name for task in snapshot.tasks if task.path and task.path[0] != "__pregel_push"))
-    payloads = {f"patch.{name}": journal.payload(value) for name, value in checked.items()} | ({"reason": journal.payload(reason)} if reason else {})
+    payloads = {f"patch.{name}": journal.payload(value) for name, value in checked.items()} | (
+        {"reason": journal.payload(reason)} if reason else {}
+    )
     superstep = started.fields["superstep"] - 1
-    journal.note(journal.draft("run.repaired", started.position, payloads=payloads, by=by, positions=positions, superstep=superstep, version=graph.plan.rules.version))
+    journal.note(
+        journal.draft(
+            "run.repaired",
+            started.position,
+            payloads=payloads,
+            by=by,
+            positions=positions,
+            superstep=superstep,
+            version=graph.plan.rules.version,
+        )
+    )
     journal.attached = [("open_run", (graph.plan.rules.version, run_id)), ("release", (run_id, lease.epoch))]
     for approval in Approvals(events).open():  # what still has to be asked is asked anew, about what it is then
         journal.note(journal.draft("ask.expired", approval.position, approval=approval.approval_id))
         journal.attached.append(expired(approval))
-    update = {name: Overwrite(value) if isinstance(graph.channels[name], BinaryOperatorAggregate) else value for name, value in checked.items()}
+    update = {
+        name: Overwrite(value) if isinstance(graph.channels[name], BinaryOperatorAggregate) else value for name, value in checked.items()
+    }
     await graph.aupdate_state(place, Command(update=update, goto=[*pulled, *sends]), as_node=RERUN)
 
 
@@ -78,7 +101,9 @@ def _origin(events: list[Event], node: str) -> tuple[Event, list[str]]:
     wanted = matching[-1].position
     root = wanted.split("/")[0].partition("+")[0]
     levels = wanted.split("/")
-    positions = ["/".join(levels[:depth]).partition("+")[0] if depth == 1 else "/".join(levels[:depth]) for depth in range(1, len(levels) + 1)]
+    positions = [
+        "/".join(levels[:depth]).partition("+")[0] if depth == 1 else "/".join(levels[:depth]) for depth in range(1, len(levels) + 1)
+    ]
     if node == matching[-1].fields["node"] and "#" in root:  # every item of that fan-out, unless one of them is named
         visit = root.partition("#")[0]
         positions = sorted({event.position for event in started if event.position.partition("#")[0] == visit})
@@ -90,7 +115,9 @@ def _checked(graph: Controlled, patch: Mapping[str, Any]) -> dict[str, Any]:
     schema = graph.plan.schema
     unknown = [name for name in patch if name not in schema.types]
     if unknown:
-        raise BadInput(f"the state has no field {', '.join(unknown)}", undone="nothing was forked", remedy=f"fields: {', '.join(schema.types)}")
+        raise BadInput(
+            f"the state has no field {', '.join(unknown)}", undone="nothing was forked", remedy=f"fields: {', '.join(schema.types)}"
+        )
     checked: dict[str, Any] = {}
     faults: list[str] = []
     for name, value in patch.items():
@@ -99,5 +126,7 @@ def _checked(graph: Controlled, patch: Mapping[str, Any]) -> dict[str, Any]:
         except ValidationError as error:
             faults += schema_faults(name, error)
     if faults:
-        raise BadInput(f"the patch does not fit the state: {'; '.join(faults)}", undone="nothing was forked", remedy="give values of the fields' types")
+        raise BadInput(
+            f"the patch does not fit the state: {'; '.join(faults)}", undone="nothing was forked", remedy="give values of the fields' types"
+        )
     return checked

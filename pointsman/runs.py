@@ -147,7 +147,9 @@ class Runs:
         """The run of an id, or of the beginning of one. Raises `NotFound`."""
         found = await self.owner.store.fetch("find_runs", run.replace("%", "").replace("_", ""))
         if len(found) != 1:
-            raise NotFound(f"{'no run' if not found else 'more than one run'} has an id that begins with {run!r}", remedy="see `pointsman runs`")
+            raise NotFound(
+                f"{'no run' if not found else 'more than one run'} has an id that begins with {run!r}", remedy="see `pointsman runs`"
+            )
         return Run(found[0]["run_id"], found[0]["graph"], self)
 
     async def list(self, *, graph: str | None = None, states: tuple[str, ...] | None = None, limit: int = 1000) -> list[Summary]:

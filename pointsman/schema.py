@@ -43,7 +43,11 @@ class Schema:
                 except ValidationError as error:
                     wrong += faults(name, error)
         if wrong:
-            raise BadInput("the input does not fit the workflow's state: " + "; ".join(wrong), undone="no run was started", remedy=f"fields: {', '.join(self.types)}")
+            raise BadInput(
+                "the input does not fit the workflow's state: " + "; ".join(wrong),
+                undone="no run was started",
+                remedy=f"fields: {', '.join(self.types)}",
+            )
         return checked
 
     def revive(self, name: str, tree: Any) -> Any:
@@ -58,7 +62,9 @@ class Schema:
 
 def faults(name: str, error: ValidationError) -> list[str]:
     """What is wrong with the value of a field, a line each, without the value."""
-    return [f"{'.'.join(map(str, (name, *fault['loc'])))}: {fault['msg']}" for fault in error.errors(include_url=False, include_input=False)]
+    return [
+        f"{'.'.join(map(str, (name, *fault['loc'])))}: {fault['msg']}" for fault in error.errors(include_url=False, include_input=False)
+    ]
 
 
 def _as_fields(given: Any) -> dict[str, Any]:
@@ -68,7 +74,9 @@ def _as_fields(given: Any) -> dict[str, Any]:
         return {name: getattr(given, name) for name in type(given).model_fields}
     if dataclasses.is_dataclass(given) and not isinstance(given, type):
         return {field.name: getattr(given, field.name) for field in dataclasses.fields(given)}
-    raise BadInput(f"an input of type {type(given).__name__} is no set of fields", undone="no run was started", remedy="give a mapping of state fields")
+    raise BadInput(
+        f"an input of type {type(given).__name__} is no set of fields", undone="no run was started", remedy="give a mapping of state fields"
+    )
 
 
 def _bare(hint: Any) -> Any:

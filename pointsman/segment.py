@@ -25,7 +25,6 @@ from pointsman import canonical
 from pointsman.errors import Conflict, LeaseLost, NotFound, OutcomeUnknown, PointsmanError, ToolFailed, VersionMismatch
 from pointsman.event import Event
 from pointsman.gateway import KEY, Gateway, Rules
-from pointsman.gateway.step import Step
 from pointsman.home import open_owner
 from pointsman.journal import Head, Journal, append_from_outside, draft_event, events_from, payloads_of
 from pointsman.lease import Lease, Owner, claim
@@ -135,7 +134,10 @@ class Segment:
         async def read(digest: str) -> Any:
             found = await journal.patiently(lambda: payloads_of(store, run_id, [digest]))
             if digest not in found:
-                raise NotFound(f"a payload of run {run_id} is gone (erased, or lost with its row)", remedy=f"see `pointsman show {run_id[:8]} --verify`")
+                raise NotFound(
+                    f"a payload of run {run_id} is gone (erased, or lost with its row)",
+                    remedy=f"see `pointsman show {run_id[:8]} --verify`",
+                )
             return found[digest]
 
         gateway = Gateway(plan.rules, journal, lease, owner.clock, events, read)
@@ -178,7 +180,7 @@ class Segment:
                 await self._let_go()
             elif error is None:
                 await self._ended()
-            elif isinstance(error, Exception) and not (isinstance(error, UNREACHABLE) and all(failed is not error for _, failed in gateway.failures)):
+            elif isinstance(error, Exception) and not (isinstance(error, UNREACHABLE) and gateway.steps.place_of(error) is None):
                 await self._parked(error)
             else:  # the caller went away in the middle, or our database: nothing is decided, whoever comes next goes on
                 await self._let_go()
@@ -191,7 +193,7 @@ class Segment:
 
     async def _ended(self) -> None:
         gateway, journal = self.gateway, self._journal
-        if self.unfinished or any(step.asks for step in gateway.steps()):
+        if self.unfinished or gateway.steps.waits():
             approvals = [approval.approval_id for approval in gateway.approvals.open()]
             await self._state("waiting", journal.draft("run.waiting", approvals=approvals))
         elif gateway.ending is not None:
@@ -205,15 +207,13 @@ class Segment:
 
     async def _parked(self, error: Exception) -> None:
         journal = self._journal
-        failures: list[tuple[Step | None, Exception]] = [*self.gateway.failures]
-        told = [(step, failed) for step, failed in failures if failed is error]
-        step, cause = (told or failures or [(None, error)])[-1]
-        what = cause.what if isinstance(cause, PointsmanError) else str(cause) or type(cause).__name__
-        retryable = isinstance(cause, ToolFailed | OutcomeUnknown) and cause.retryable
-        payloads = {"error": journal.payload({"type": type(cause).__name__, "what": _clean(what)})}
-        affected = list(self.plan.descendants.get(step.place.node, ())) if step is not None else []
-        position = step.position if step is not None else ""
-        draft = journal.draft("run.parked", position, payloads=payloads, error=type(cause).__name__, retryable=retryable, affected=affected)
+        place = self.gateway.steps.place_of(error)
+        what = error.what if isinstance(error, PointsmanError) else str(error) or type(error).__name__
+        retryable = isinstance(error, ToolFailed | OutcomeUnknown) and error.retryable
+        payloads = {"error": journal.payload({"type": type(error).__name__, "what": _clean(what)})}
+        affected = list(self.plan.descendants.get(place.node, ())) if place is not None else []
+        position = place.position if place is not None else ""
+        draft = journal.draft("run.parked", position, payloads=payloads, error=type(error).__name__, retryable=retryable, affected=affected)
         await self._state("parked", draft, retryable=retryable)
 
     async def _state(self, state: str, draft: Any, *, quarantined: bool = False, retryable: bool = False) -> None:
@@ -232,7 +232,11 @@ class Segment:
 async def _addressed(owner: Owner, plan: Plan, input: Any, place: Mapping[str, Any]) -> Mapping[str, Any]:
     """The run that a call means: the one that `Runs` names, the unfinished one of the thread, or a new one."""
     if isinstance(input, Command) and (input.goto or input.update is not None):
-        raise Conflict("goto and update are refused from outside: they would pass every check", undone="nothing was changed", remedy="use `Runs.rerun` with a patch")
+        raise Conflict(
+            "goto and update are refused from outside: they would pass every check",
+            undone="nothing was changed",
+            remedy="use `Runs.rerun` with a patch",
+        )
     run: Mapping[str, Any] | None
     if RUN in place:
         run = await owner.store.one("read_run", place[RUN])
@@ -241,7 +245,9 @@ async def _addressed(owner: Owner, plan: Plan, input: Any, place: Mapping[str, A
         unfinished = run is not None and run["state"] not in FINISHED
         if input is None or isinstance(input, Command):
             if not unfinished:
-                raise Conflict("there is no unfinished run on this thread to resume", undone="nothing was changed", remedy="start one with an input")
+                raise Conflict(
+                    "there is no unfinished run on this thread to resume", undone="nothing was changed", remedy="start one with an input"
+                )
         elif unfinished:
             assert run is not None
             raise Conflict(
@@ -256,7 +262,9 @@ async def _addressed(owner: Owner, plan: Plan, input: Any, place: Mapping[str, A
     return run
 
 
-async def accept(owner: Owner, plan: Plan, input: Any, *, key: str | None = None, thread_id: str | None = None, by: str | None = None) -> Mapping[str, Any]:
+async def accept(
+    owner: Owner, plan: Plan, input: Any, *, key: str | None = None, thread_id: str | None = None, by: str | None = None
+) -> Mapping[str, Any]:
     """Commit a run and its input, before anything is done for it; the run that holds `key` already, where one does.
 
     Raises `BadInput` before anything is written.
@@ -286,7 +294,13 @@ async def accept(owner: Owner, plan: Plan, input: Any, *, key: str | None = None
 
 def _ending(events: list[Event], branch: int) -> str | None:
     """The end that fails a run, where its record leads there: the owner that reached it may have died."""
-    ends = [to for event in events if event.kind == "route.taken" and event.branch == branch for to in event.fields["to"] if to in ("failed", "quarantined")]
+    ends = [
+        to
+        for event in events
+        if event.kind == "route.taken" and event.branch == branch
+        for to in event.fields["to"]
+        if to in ("failed", "quarantined")
+    ]
     return ends[-1] if ends else None
 
 

@@ -74,7 +74,13 @@ class Contract:
 
     def data(self) -> dict[str, Any]:
         """The contract as plain data, for the graph's fingerprint."""
-        shown = {"name": self.name, "effect": self.effect, "description": self.description, "sinks": list(self.sinks), "timeout": str(self.timeout)}
+        shown = {
+            "name": self.name,
+            "effect": self.effect,
+            "description": self.description,
+            "sinks": list(self.sinks),
+            "timeout": str(self.timeout),
+        }
         schema = self.arguments.model_json_schema()
         return {**shown, "keyed": self.key is not None, "reconciles": self.reconcile is not None, "arguments": canonical.digest(schema)}
 
@@ -97,7 +103,11 @@ class Tool(StructuredTool):
         """Make one call through the gateway of the present step. Raises `NotAllowed` outside a step."""
         gate = port.get()
         if gate is None:
-            raise NotAllowed(f"tool {self.name!r} was called outside a step", undone="the call was not made", remedy="call it from a node of a running workflow")
+            raise NotAllowed(
+                f"tool {self.name!r} was called outside a step",
+                undone="the call was not made",
+                remedy="call it from a node of a running workflow",
+            )
         return await gate.call_tool(self.contract, arguments)
 
     def call_from_thread(self, **arguments: Any) -> Any:
@@ -193,9 +203,13 @@ def _contract(
     fields: dict[str, Any] = {}
     for parameter in parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or parameter.name not in hints:
-            raise BadInput(f"parameter {parameter.name!r} of tool {name!r} has no type", remedy="annotate it; *args and **kwargs are not accepted")
+            raise BadInput(
+                f"parameter {parameter.name!r} of tool {name!r} has no type", remedy="annotate it; *args and **kwargs are not accepted"
+            )
         if parameter.name != key:
             fields[parameter.name] = (hints[parameter.name], ... if parameter.default is parameter.empty else parameter.default)
     arguments = create_model(name, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True), __doc__=description, **fields)
     returns: TypeAdapter[Any] = TypeAdapter(hints.get("return", Any))
-    return Contract(name, effect, description, arguments, returns, tuple(sinks), key, reconcile, compensate, float(timeout), result_bytes, body)
+    return Contract(
+        name, effect, description, arguments, returns, tuple(sinks), key, reconcile, compensate, float(timeout), result_bytes, body
+    )

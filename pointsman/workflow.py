@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, Self, get_type_hints
+from typing import Any, Self, cast, get_type_hints
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
@@ -36,6 +36,9 @@ QUARANTINED = "quarantined"
 
 RERUN = "__rerun__"
 """The node that a rerun's patch is written as: it has no edges, so nothing follows from the patch itself."""
+
+
+Stream = AsyncGenerator[Any, None]
 
 
 class Workflow(StateGraph[Any, Any, Any, Any]):
@@ -163,7 +166,11 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         for name, part in self.parts.items():
             if part.routes and "exits" not in self.branches.get(name, {}):
                 self.edges -= {(name, target) for target in part.edges}
-                super().add_conditional_edges(name, exits(part), {exit: target for exit, target in [*part.routes.items(), *((f"to {end}", end) for end in part.edges)]})
+                super().add_conditional_edges(
+                    name,
+                    exits(part),
+                    {exit: target for exit, target in [*part.routes.items(), *((f"to {end}", end) for end in part.edges)]},
+                )
 
     def _shape(self) -> Shape:
         arrows: dict[str, list[str]] = {START: [end for start, end in self.edges if start == START] + self._branches.get(START, [])}
@@ -219,14 +226,14 @@ class Controlled(CompiledStateGraph[Any, Any, Any, Any]):
         """Advance a run and stream it, as in LangGraph. Raises what `Segment.open` raises, and what a failing step raised, after parking the run."""
         if KEY in (config or {}).get("configurable", {}):  # a subgraph: the segment is its parent's
             bounded = merge_configs(config, {"recursion_limit": self.plan.supersteps})
-            async with aclosing(super().astream(input, bounded, **options)) as parts:
+            async with aclosing(cast(Stream, super().astream(input, bounded, **options))) as parts:
                 async for part in parts:
                     yield part
             return
         async with Segment.open(self.plan, input, merge_configs(self.config, config)) as (segment, given, own):
             options |= {"durability": "sync", "control": segment.control}
             # Closed before the segment is: a stream that is abandoned leaves nothing of it running.
-            async with aclosing(super().astream(given, own, **options)) as parts:
+            async with aclosing(cast(Stream, super().astream(given, own, **options))) as parts:
                 async for part in parts:
                     yield part
             if self._breaks(options):

@@ -97,7 +97,9 @@ def show(console: Console, batch: dict[str, Any], url: str) -> None:
         return
     applied = [key for key, count in counts.items() if count["applied"]]
     twice = [key for key, count in counts.items() if count["applied"] > 1]
-    console.print(f"The ledger holds {len(applied)} idempotency keys, {'each applied once' if not twice else f'{len(twice)} APPLIED TWICE'}.\n")
+    console.print(
+        f"The ledger holds {len(applied)} idempotency keys, {'each applied once' if not twice else f'{len(twice)} APPLIED TWICE'}.\n"
+    )
     for line in following(batch["documents"]):
         console.print(line, highlight=False)
 

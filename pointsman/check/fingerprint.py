@@ -45,7 +45,12 @@ def _collect(subject: Any, parts: dict[str, str]) -> None:
 
 def _is_own(module: str) -> bool:
     path = getattr(sys.modules.get(module), "__file__", None) or ""
-    return "site-packages" not in path and "dist-packages" not in path and not path.startswith(sys.base_prefix) and not module.startswith("pointsman.")
+    return (
+        "site-packages" not in path
+        and "dist-packages" not in path
+        and not path.startswith(sys.base_prefix)
+        and not module.startswith("pointsman.")
+    )
 
 
 def _syntax(subject: FunctionType | type) -> str:
@@ -56,7 +61,13 @@ def _syntax(subject: FunctionType | type) -> str:
         return repr(_code(subject.__code__)) if isinstance(subject, FunctionType) else subject.__qualname__
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str):
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+            and isinstance(body[0].value.value, str)
+        ):
             body[0].value.value = ""
     return ast.dump(tree)
 
@@ -72,7 +83,11 @@ def _reached(subject: FunctionType | type) -> list[Any]:
     names = _names(subject.__code__)
     named = [subject.__globals__[name] for name in sorted(names) if name in subject.__globals__]
     cells = [cell.cell_contents for cell in subject.__closure__ or () if _filled(cell)]
-    return [value for value in (*named, *cells) if isinstance(value, FunctionType | type) or hasattr(value, "contract") or hasattr(value, "plan")]
+    return [
+        value
+        for value in (*named, *cells)
+        if isinstance(value, FunctionType | type) or hasattr(value, "contract") or hasattr(value, "plan")
+    ]
 
 
 def _names(code: CodeType) -> set[str]:

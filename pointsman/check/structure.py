@@ -27,14 +27,21 @@ class Shape:
 
 def unsound(shape: Shape) -> list[str]:
     """Everything that makes the graph unsafe, a sentence each, with what to do."""
-    findings = [f"{source}: its conditional edges do not say where they lead; give add_conditional_edges a list of targets" for source in shape.undeclared]
+    findings = [
+        f"{source}: its conditional edges do not say where they lead; give add_conditional_edges a list of targets"
+        for source in shape.undeclared
+    ]
     findings += _unknown(shape)
     findings += [
-        f"{name}: no edge leads to it; add one from START or another node, or remove it" for name in shape.nodes if name not in reachable(shape, START)
+        f"{name}: no edge leads to it; add one from START or another node, or remove it"
+        for name in shape.nodes
+        if name not in reachable(shape, START)
     ]
     findings += [finding for name, node in shape.nodes.items() for finding in _exits(shape, name, node)]
     findings += [
-        f"{' → '.join(cycle)}: a cycle without a bound; give one of its nodes max_visits=" for cycle in _cycles(shape) if not _bounded(shape, cycle)
+        f"{' → '.join(cycle)}: a cycle without a bound; give one of its nodes max_visits="
+        for cycle in _cycles(shape)
+        if not _bounded(shape, cycle)
     ]
     return findings
 

@@ -108,7 +108,9 @@ class Engine:
         if (await self._row(run_id))["state"] != "waiting":
             return False
         waiting = [event for event in await events_of(self._owner.store, run_id) if event.kind == "run.waiting"]
-        still = {approval["approval_id"] for approval in await self._owner.store.fetch("approvals_of", run_id) if approval["state"] == "open"}
+        still = {
+            approval["approval_id"] for approval in await self._owner.store.fetch("approvals_of", run_id) if approval["state"] == "open"
+        }
         return bool(waiting) and not still.issuperset(waiting[-1].fields["approvals"])
 
     async def _row(self, run_id: str) -> Mapping[str, Any]:

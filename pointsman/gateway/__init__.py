@@ -14,8 +14,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from langgraph.config import get_config
-
 from pointsman.approval import Approvals
 from pointsman.clock import Clock
 from pointsman.errors import Conflict, Denied, LeaseLost, OutcomeUnknown, PointsmanError
@@ -23,14 +21,15 @@ from pointsman.event import Draft, Event
 from pointsman.gateway.accounts import Accounts
 from pointsman.gateway.asking import Asking
 from pointsman.gateway.judging import judge
-from pointsman.gateway.position import Place, Positions
+from pointsman.gateway.position import Positions
 from pointsman.gateway.request import Request, tool_request
 from pointsman.gateway.sending import Sending, recorded_error
 from pointsman.gateway.step import Step, follow
+from pointsman.gateway.steps import Steps
 from pointsman.gateway.tape import Recorded, Tape, divergence
 from pointsman.journal import Journal, Statement
 from pointsman.lease import Lease
-from pointsman.limit import Account, Limits, Spend
+from pointsman.limit import Limits, Spend
 from pointsman.policy import Policy, Verdict
 from pointsman.tool import Contract
 
@@ -59,73 +58,31 @@ class Gateway:
         self.journal = journal
         self.lease = lease
         self.clock = clock
-        self.positions = Positions(events)
-        self.positions.ended = self._ended
         self.tape = Tape(events)
         self.approvals = Approvals(events)
         self.accounts = Accounts(rules.limits, clock, events)
-        self.parks = sum(1 for event in events if event.kind == "run.parked")
+        parks = sum(1 for event in events if event.kind == "run.parked")
+        self.steps = Steps(rules.policy, parks, Positions(events), self.tape, self.accounts, journal)
         self.stop: PointsmanError | None = None
         """Why the run must begin nothing more: cancelled or paused from outside, or its lease lost."""
-        self.failures: list[tuple[Step, Exception]] = []
-        """Steps that ended with an exception in this segment, the first one first."""
         self.ending: str | None = None
         """`failed` or `quarantined` once the run has reached that end."""
         self.sending = Sending(self)
         self._asking = Asking(self)
         self._read = read
-        self._steps: dict[str, Step] = {}
         repairs = [event for event in events if event.kind == "run.repaired"]
         self._rerun = set(repairs[-1].fields["positions"]) if repairs else set()
 
-    def step(self) -> Step:
-        """The step that is being executed here. Raises `PointsmanError` outside one."""
-        config = get_config()
-        ns, attempt = config["configurable"]["checkpoint_ns"], _node_attempt(config)
-        found = self.find(ns)
-        tried = f"{self.parks}.{attempt}"
-        if found is None or found.attempt != tried:  # a node of a plain subgraph: nobody announced it
-            place = self.positions.place(config["metadata"])
-            found = self.begin(Step(place, tried, self.account(place), (self.rules.policy,)))
-            self.journal.note(
-                self.journal.draft("step.started", place.position, ns=ns, node=place.node, superstep=place.superstep, attempt=found.attempt)
-            )
-        return found
-
-    def account(self, place: Place, own: Limits | None = None, around: Limits | None = None) -> Account:
-        """The account of a step: under that of the step whose body runs its graph."""
-        levels = [level for level in place.ns.split("|")[:-1] if not level.isdigit()]
-        above = next((step for depth in range(len(levels), 0, -1) if (step := self._enclosing(levels[:depth])) is not None), None)
-        return self.accounts.of(place.position, above.account if above else None, own, around)
-
-    def _enclosing(self, levels: list[str]) -> Step | None:
-        """The step of some levels of a namespace, in which the counts of graphs called again are left out."""
-        return next((step for ns, step in self._steps.items() if [part for part in ns.split("|") if not part.isdigit()] == levels), None)
-
-    def find(self, ns: str) -> Step | None:
-        """The newest attempt of the step of a namespace in this segment."""
-        return self._steps.get(ns)
-
-    def steps(self) -> list[Step]:
-        """Every step of this segment, all attempts."""
-        return list(self._steps.values())
-
-    def asked(self, step: Step) -> bool:
-        """Whether a step, or one in a graph that it runs, waits for a person."""
-        return any(other.asks for ns, other in self._steps.items() if ns == step.ns or ns.startswith(f"{step.ns}|"))
-
-    def begin(self, step: Step) -> Step:
-        """Follow a step from here on."""
-        self._steps[step.ns] = step
-        self.tape.rewind(step.ns)
-        return step
-
     async def call_tool(self, contract: Contract, arguments: Mapping[str, Any]) -> Any:
         """Make one call of a tool for the step that is being executed."""
-        return await self.call(tool_request(contract, arguments), self.step())
+        return await self.call(tool_request(contract, arguments), self.steps.here())
 
     async def call(self, request: Request, step: Step) -> Any:
-        """The one order. Returns the result; raises `Denied`, `LimitReached`, `Rejected`, `Expired`, `ToolFailed`, `OutcomeUnknown`, `Divergence`, `LeaseLost`, or LangGraph's `GraphInterrupt` where a person must decide first."""
+        """The one order. Returns the result.
+
+        Raises `Denied`, `LimitReached`, `Rejected`, `Expired`, `ToolFailed`, `OutcomeUnknown`, `Divergence`, `LeaseLost`, or LangGraph's
+        `GraphInterrupt` where a person must decide first.
+        """
         self._refuse(step)
         depth = follow(step.ns)
         digest = self.journal.payload_of(request.public)
@@ -178,7 +135,7 @@ class Gateway:
 
     def value(self, target: str, make: Callable[[], str]) -> str:
         """A value of the clock or of chance as text, the same whenever the step is executed again. It rides, so it is durable before any call that could depend on it."""
-        step = self.step()
+        step = self.steps.here()
         self._refuse(step)
         depth = follow(step.ns)
         digest = self.journal.payload_of({})
@@ -206,11 +163,6 @@ class Gateway:
         for target in to:
             self.tape.reasons[target] = payloads.get("reason", "")
 
-    def failed(self, step: Step, error: Exception) -> None:
-        """A step ended with an exception; whether that parks the run is decided when the segment ends."""
-        self.journal.drop(step.place.task)
-        self.failures.append((step, error))
-
     def reruns(self, step: Step) -> bool:
         """Whether this is the step that the present rerun was asked to execute again."""
         return step.position in self._rerun
@@ -226,17 +178,6 @@ class Gateway:
         self.tape.add(event)
         if event.kind in ("run.cancelled", "run.paused"):
             self.stop = PointsmanError(f"the run was {event.kind.removeprefix('run.')}", undone="nothing more is begun")
-
-    def _ended(self, ns: str) -> None:
-        """A body has returned, in a graph of ours or in a plain one: what it did with a question or a divergence does not matter."""
-        step = self.find(ns)
-        if step is None or step.over:
-            return
-        step.over = True
-        step.stop()
-        left = self.tape.left_over(step.ns, step.attempt)
-        if left is not None:
-            raise divergence(step.position, left)
 
     def _refuse(self, step: Step) -> None:
         if step.over:
@@ -328,9 +269,3 @@ class Gateway:
             if not isinstance(error, OutcomeUnknown) and self.lease.lost:
                 step.error = error
             raise
-
-
-def _node_attempt(config: Any) -> int:
-    runtime = config["configurable"].get("__pregel_runtime")
-    info = getattr(runtime, "execution_info", None)
-    return int(getattr(info, "node_attempt", None) or 1)

@@ -28,6 +28,7 @@ class Asking:
         self._gateway = gateway
 
     async def deny(self, step: Step, digest: str, facts: dict[str, Any], decision: Decision, error: type[PointsmanError]) -> PointsmanError:
+        """Put a refusal on record; the error to raise."""
         raised = error(decision.reason, step=step.position, undone="the call was not made", remedy=f"see rule {decision.rule}")
         payloads = {"request": digest, "error": self._gateway.journal.payload({"type": error.__name__, "what": raised.what})}
         draft = self._gateway.journal.draft(
@@ -43,6 +44,7 @@ class Asking:
         return raised
 
     async def limit(self, step: Step, digest: str, facts: dict[str, Any], what: str) -> PointsmanError:
+        """Put on record that a cap would be passed; the error to raise."""
         raised = LimitReached(
             what, step=step.position, undone="the call was not begun", remedy="raise the limit in the graph, or route the exit `limit`"
         )

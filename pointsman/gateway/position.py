@@ -44,16 +44,16 @@ class Positions(BaseCallbackHandler):
     def __init__(self, events: Iterable[Event] = ()) -> None:
         self._places: dict[str, Place] = {}
         self._visits: dict[tuple[str, str], dict[int, int]] = {}
-        self.ended: Callable[[str], None] = lambda ns: None
+        self.ended: Callable[[str], None] = lambda _: None
         """Called with the namespace of a step whose body has returned; what it raises ends the step."""
+        self.raised: Callable[[Place, BaseException], None] = lambda _place, _error: None
+        """Called with what a body has raised."""
         self._bodies: dict[Any, str] = {}
         self._running: set[str] = set()
         for event in events:
             self._recall(event)
 
-    def on_chain_start(
-        self, serialized: Any, inputs: Any, *, run_id: Any, metadata: dict[str, Any] | None = None, **kwargs: Any
-    ) -> None:
+    def on_chain_start(self, serialized: Any, inputs: Any, *, run_id: Any, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Note the place of a task that is about to run."""
         if metadata and "langgraph_checkpoint_ns" in metadata:
             ns = self.place(metadata).ns
@@ -69,7 +69,9 @@ class Positions(BaseCallbackHandler):
 
     def on_chain_error(self, error: BaseException, *, run_id: Any, **kwargs: Any) -> None:
         """A body has raised."""
-        self._left(run_id)
+        ns = self._left(run_id)
+        if ns is not None:
+            self.raised(self._places[ns], error)
 
     def _left(self, run_id: Any) -> str | None:
         ns = self._bodies.pop(run_id, None)

@@ -106,7 +106,7 @@ async def _run(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[
     # Graphs that the body runs inherit this config; the bound on our supersteps is not theirs.
     config["recursion_limit"] = PLAIN_SUPERSTEPS
     # Nor are their steps announced by us; hearing of them here, and not of every step of the run, costs nothing where a body runs no graph.
-    _listening(config, gateway.positions)
+    _listening(config, gateway.steps.positions)
     step = _begin(node, state, config, runtime, gateway)
     if node.max_visits is not None and _visit(step.position) > node.max_visits:
         what = f"{node.name} was visited {node.max_visits} times, its max_visits"
@@ -124,7 +124,7 @@ async def _run(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[
     except GraphBubbleUp:
         raise
     except Exception as error:
-        gateway.failed(step, error)
+        gateway.steps.failed(step, error)
         raise
     finally:
         step.over = True
@@ -151,7 +151,7 @@ async def _executed(node: Node, given: Given) -> Outcome:
             raise
         return Outcome({}, exit=exit, reason=error.what, decided_by="rule")
     except GraphInterrupt as error:
-        if given.gateway.asked(step):
+        if given.gateway.steps.waits(step):
             raise
         raise Conflict(
             f"node {node.name} stopped by LangGraph's interrupt(), whose answer would be bound to nothing",
@@ -173,12 +173,12 @@ async def _executed(node: Node, given: Given) -> Outcome:
 
 
 def _begin(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[Any], gateway: Gateway) -> Step:
-    place = gateway.positions.place(config["metadata"])
+    place = gateway.steps.positions.place(config["metadata"])
     attempt = runtime.execution_info.node_attempt if runtime.execution_info else 1
     policies = tuple(dict.fromkeys((gateway.rules.policy, *node.policies)))
-    account = gateway.account(place, node.limits, node.around)
-    step = Step(place, f"{gateway.parks}.{attempt}", account, policies, node.tools, node.calls)
-    gateway.begin(step)
+    account = gateway.steps.account(place, node.limits, node.around)
+    step = Step(place, gateway.steps.attempt(attempt), account, policies, node.tools, node.calls)
+    gateway.steps.begin(step)
     gateway.journal.drop(place.task)
     shown = _fields(_narrow(node, state))
     payloads = {f"input.{name}": gateway.journal.payload(value) for name, value in shown.items()}
@@ -234,7 +234,11 @@ def _finish(node: Node, step: Step, gateway: Gateway, outcome: Outcome) -> Any:
     journal = gateway.journal
     payloads = {f"output.{name}": journal.payload(value) for name, value in update.items()}
     names = [target for target in gotos if isinstance(target, str)]
-    several = len(names) < len(gotos) or isinstance(outcome.update, list | tuple) or any(isinstance(value, Overwrite) for value in update.values())
+    several = (
+        len(names) < len(gotos)
+        or isinstance(outcome.update, list | tuple)
+        or any(isinstance(value, Overwrite) for value in update.values())
+    )
     fields = {"exit": outcome.exit, "goto": names or None, "sends": several or None, "kept": step.kept or None}
     journal.hold(step.place.task, journal.draft("step.finished", step.position, payloads=payloads, **fields))
     if gotos:

@@ -34,7 +34,7 @@ def router(path: Any, declared: Mapping[Hashable, str], max_items: int | None) -
             _check([target for target in targets if isinstance(target, Send)], declared, max_items)
         except Exception as error:
             if step is not None:
-                gateway.failed(step, error)
+                gateway.steps.failed(step, error)
             raise
         names = [target.node if isinstance(target, Send) else declared.get(target, str(target)) for target in targets]
         if step is not None:
@@ -78,7 +78,7 @@ def exits(part: Node) -> Callable[..., Any]:
 
 def _step(config: RunnableConfig) -> Any:
     gateway: Gateway = config["configurable"][KEY]
-    return gateway.find(config["configurable"]["checkpoint_ns"])
+    return gateway.steps.find(config["configurable"]["checkpoint_ns"])
 
 
 def end(target: str) -> Callable[..., Any]:

@@ -62,7 +62,9 @@ class Store:
             await pool.open(wait=True, timeout=10)
         except (psycopg.OperationalError, PoolTimeout) as error:
             await pool.close()
-            raise StoreUnavailable(f"PostgreSQL does not answer: {error}", undone="nothing was read or written", remedy="run `pointsman doctor`") from error
+            raise StoreUnavailable(
+                f"PostgreSQL does not answer: {error}", undone="nothing was read or written", remedy="run `pointsman doctor`"
+            ) from error
         store = cls(pool, revive)
         try:
             await store._migrate()
@@ -140,4 +142,8 @@ class Transaction:
         return rows[0] if rows else None
 
 
-_MIGRATIONS = [path.read_text() for path in sorted((files("pointsman.store") / "migrations").iterdir(), key=lambda path: path.name) if path.name.endswith(".sql")]
+_MIGRATIONS = [
+    path.read_text()
+    for path in sorted((files("pointsman.store") / "migrations").iterdir(), key=lambda path: path.name)
+    if path.name.endswith(".sql")
+]

@@ -17,7 +17,6 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
-    ERROR,
     WRITES_IDX_MAP,
     ChannelVersions,
     Checkpoint,
@@ -27,7 +26,7 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.base import SerializerProtocol
-from langgraph.checkpoint.serde.types import _DeltaSnapshot
+from langgraph.checkpoint.serde.types import ERROR, _DeltaSnapshot
 
 from pointsman.store import Store
 
@@ -70,7 +69,9 @@ class RunSaver(AsyncPostgresSaver):
             self.latest = found.checkpoint["channel_values"]
         return found
 
-    async def aput(self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions) -> RunnableConfig:
+    async def aput(
+        self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions
+    ) -> RunnableConfig:
         """Commit a checkpoint, the writes it takes in, and the events of their steps. Raises `LeaseLost`."""
         place = config["configurable"]
         thread, ns, parent = place["thread_id"], place["checkpoint_ns"], place.get("checkpoint_id")
@@ -123,8 +124,10 @@ class RunSaver(AsyncPostgresSaver):
 
 
 def _whole(writes: Sequence[tuple[str, Any]]) -> Sequence[tuple[str, Any]]:
-    """What a task wrote, or only its error: LangGraph counts a task with any write for finished, so half of what it meant to write (its
-    update, but not its route, where the router failed or a failing sibling cut it short) would end the run there without a word.
+    """What a task wrote; of a task that failed or was cut short only that.
+
+    LangGraph counts a task with any write for finished, so half of what it meant to write (its update, but not its route, where the
+    router failed) would end the run there without a word.
     """
     channels = {channel for channel, _ in writes}
     if ERROR not in channels or _HANDLED in channels:
@@ -147,4 +150,6 @@ def _jsonb(tree: Any) -> str:
 
 def _rows(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Rows as one JSON parameter, bytes in hexadecimal."""
-    return json.dumps([dict(zip(names, (value.hex() if isinstance(value, bytes | bytearray) else value for value in row), strict=True)) for row in rows])
+    return json.dumps(
+        [dict(zip(names, (value.hex() if isinstance(value, bytes | bytearray) else value for value in row), strict=True)) for row in rows]
+    )

@@ -94,7 +94,10 @@ class Connection(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """A call."""
-        status, answer = self.book.call(self._rest("/call/"), self.headers.get("Idempotency-Key"), self._body())
+        body = self._body()
+        if body is None:
+            return
+        status, answer = self.book.call(self._rest("/call/"), self.headers.get("Idempotency-Key"), body)
         if answer is None:
             self.close_connection = True
             return
@@ -102,8 +105,10 @@ class Connection(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         """A change of plan."""
-        self.book.change(self._rest("/plan/"), self._body())
-        self._answer(200, "{}")
+        body = self._body()
+        if body is not None:
+            self.book.change(self._rest("/plan/"), body)
+            self._answer(200, "{}")
 
     def do_GET(self) -> None:
         """What was counted."""
@@ -116,8 +121,14 @@ class Connection(BaseHTTPRequestHandler):
     def _rest(self, prefix: str) -> str:
         return unquote(self.path.removeprefix(prefix))
 
-    def _body(self) -> str:
-        return self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode() or "null"
+    def _body(self) -> str | None:
+        """What was sent, None where whoever sent it was killed half way: that was no request."""
+        length = int(self.headers.get("Content-Length") or 0)
+        content = self.rfile.read(length)
+        if len(content) == length:
+            return content.decode() or "null"
+        self.close_connection = True
+        return None
 
     def _answer(self, status: int, text: str) -> None:
         content = text.encode()

@@ -103,7 +103,8 @@ HARM = {
     "first gone": "DELETE FROM pointsman.journal WHERE seq = 1",
     "all gone": "DELETE FROM pointsman.journal",
     "swapped": "UPDATE pointsman.journal SET seq = -seq WHERE seq IN (4, 5); UPDATE pointsman.journal SET seq = 9 + seq WHERE seq < 0",
-    "duplicated": "INSERT INTO pointsman.journal SELECT run_id, (SELECT max(seq) + 1 FROM pointsman.journal), time, branch, position, kind, fields, payloads, prev, hash FROM pointsman.journal WHERE seq = 4",
+    "duplicated": "INSERT INTO pointsman.journal SELECT run_id, (SELECT max(seq) + 1 FROM pointsman.journal), time, branch, position, kind, "
+    "fields, payloads, prev, hash FROM pointsman.journal WHERE seq = 4",
 }
 
 

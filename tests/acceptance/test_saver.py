@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any, Literal
 
 import pytest
+from langgraph.errors import NodeError
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command
 from pydantic import BaseModel
@@ -122,7 +123,7 @@ async def test_an_error_handler_routes_instead_of_parking(open_runs: OpenRuns, w
     async def fails(state: State) -> State:
         raise ValueError("planted")
 
-    async def handle(state: State, error: Any) -> Command[Literal["routed"]]:
+    async def handle(state: State, error: NodeError) -> Command[Literal["routed"]]:
         return Command(update={"text": "handled"}, goto="routed")
 
     graph = flow()
@@ -132,10 +133,24 @@ async def test_an_error_handler_routes_instead_of_parking(open_runs: OpenRuns, w
     graph.add_edge(START, "fails").add_edge("fails", "next")
     async with open_runs(graph.compile()) as runs:
         run, summary = await go(runs)
-        print(await error_of(runs, run))
         assert summary.state == "done"
         found = await output(runs, run)
         assert (found["text"], found["log"]) == ("handled", ["routed"])
+
+
+async def test_an_error_handler_that_fails_parks_with_its_own_error(open_runs: OpenRuns) -> None:
+    async def fails(state: State) -> State:
+        raise ValueError("the first")
+
+    async def handle(state: State, error: NodeError) -> Command[Literal["routed"]]:
+        raise KeyError("the handler's")
+
+    graph = flow()
+    graph.add_node("fails", fails, error_handler=handle).add_node("routed", lambda state: {"log": ["routed"]})
+    graph.add_edge(START, "fails")
+    async with open_runs(graph.compile()) as runs:
+        run, summary = await go(runs)
+        assert (summary.state, (await error_of(runs, run))["type"]) == ("parked", "KeyError")
 
 
 class Colour(Enum):

@@ -1,6 +1,5 @@
 """Every way to call a tool is one passage through the gateway, and every way a call can end is told as declared."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -8,12 +7,10 @@ from langchain_core.messages import AIMessage
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import MessagesState
 from langgraph.prebuilt import ToolNode
-from langgraph.types import RetryPolicy, TimeoutPolicy
 
 from pointsman import Policy, allow, arg, ask, code, deny, effect
-from pointsman.errors import BadInput, Denied, PointsmanError
-from pointsman.tool import tool
-from tests.acceptance.world import OpenRuns, State, World, approve_all, error_of, flow, go, line, output, told
+from pointsman.errors import BadInput, Denied
+from tests.acceptance.world import OpenRuns, State, World, approve_all, flow, go, line, output, told
 
 pytestmark = pytest.mark.anyio
 
@@ -46,7 +43,7 @@ async def test_retries_and_fallbacks_do_not_swallow_a_question(open_runs: OpenRu
     t = world.tools()
 
     async def work(state: State, ctx: Any) -> State:
-        way = t.look.with_retry() if swallow == "retry" else t.look.with_fallbacks([t.peek])
+        way = t.look.with_retry(wait_exponential_jitter=False) if swallow == "retry" else t.look.with_fallbacks([t.peek])
         return {"log": [await way.ainvoke({"x": 1})]}
 
     async with open_runs(line(("work", code(work, tools=(t.look, t.peek))), policy=Policy(ask("look")))) as runs:
@@ -158,148 +155,3 @@ async def test_an_effect_that_no_rule_allows_is_denied(open_runs: OpenRuns, worl
     async with open_runs(graph.compile()) as runs:
         run, _ = await go(runs, {"amount": 5})
         assert ((await output(runs, run))["log"], world.calls) == (["no"], [])
-
-
-@tool(effect="read", timeout=0.05, result_bytes=100)
-async def odd(how: str) -> int:
-    """Read something, and have it go wrong."""
-    if how == "slow":
-        await asyncio.sleep(60)
-    if how == "raises":
-        raise KeyError("planted")
-    wrong: Any = {"large": "x" * 200, "type": "not a number", "form": object()}
-    return wrong[how]
-
-
-@tool(effect="submit", timeout=0.05)
-async def odd_effect(how: str) -> int:
-    """Do something, and have it go wrong."""
-    if how == "slow":
-        await asyncio.sleep(60)
-    if how == "raises":
-        raise KeyError("planted")
-    wrong: Any = {"form": object()}
-    return wrong[how]
-
-
-@pytest.mark.parametrize("how", ["slow", "raises", "large", "type", "form"])
-async def test_a_read_that_goes_wrong_has_failed(open_runs: OpenRuns, how: str) -> None:
-    async def work(state: State, ctx: Any) -> State:
-        return {"log": [await ctx.call(odd, how=how)]}
-
-    async with open_runs(line(("work", code(work, tools=(odd,))))) as runs:
-        run, summary = await go(runs)
-        assert (summary.state, await outcomes(runs, run)) == ("parked", ["failed"])
-        assert (await error_of(runs, run))["type"] == "ToolFailed"
-
-
-@pytest.mark.parametrize("how", ["slow", "raises"])
-async def test_an_effect_that_goes_wrong_is_unknown_and_never_made_again(open_runs: OpenRuns, how: str) -> None:
-    async def work(state: State) -> State:
-        return {"log": [str(await odd_effect.ainvoke({"how": how}))]}
-
-    sub = StateGraph(State).add_node("work", work).add_edge(START, "work").compile()
-    async with open_runs(line(("sub", sub))) as runs:
-        run, summary = await go(runs)
-        assert (summary.state, await outcomes(runs, run)) == ("parked", ["unknown"])
-        await runs.resume(run)
-        assert (await run.settled()).state == "parked"
-        assert (await error_of(runs, run))["type"] == "OutcomeUnknown"
-        [intent] = await told(runs, run, "call.intent")
-        await runs.reconcile(run, intent.fields["call"], happened=True, result=7, by="dana")
-        assert (await run.settled()).state == "done"
-        assert (await output(runs, run))["log"] == ["7"]
-        assert len(await told(runs, run, "call.intent")) == 1
-
-
-async def test_an_unknown_effect_that_did_not_happen_is_made_again(open_runs: OpenRuns, world: World) -> None:
-    @tool(effect="send")
-    async def flaky(text: str) -> str:
-        """Send, and have the first answer lost."""
-        world.calls.append(("flaky", text))
-        if world.count("flaky") == 1:
-            raise OSError("lost")
-        return f"sent {text}"
-
-    graph = flow()
-    graph.add_node("post", effect(flaky, reads=("text",), writes="receipt"))
-    graph.add_edge(START, "post").add_exits("post", done=END, default=END)
-    async with open_runs(graph.compile()) as runs:
-        run, summary = await go(runs, {"text": "hi"})
-        assert summary.state == "parked"
-        [intent] = await told(runs, run, "call.intent")
-        await runs.reconcile(run, intent.fields["call"], happened=False, by="dana")
-        assert (await run.settled()).state == "done"
-        assert ((await output(runs, run))["receipt"], world.count("flaky")) == ("sent hi", 2)
-
-
-async def test_a_call_that_a_timed_out_attempt_left_is_waited_for_and_not_made_again(open_runs: OpenRuns, world: World) -> None:
-    release = asyncio.Event()
-
-    @tool(effect="submit")
-    async def slow(text: str) -> str:
-        """Answer when told to."""
-        world.calls.append(("slow", text))
-        await release.wait()
-        return "answered"
-
-    async def work(state: State) -> State:
-        world.ran["work"] += 1
-        if world.ran["work"] == 2:
-            asyncio.get_running_loop().call_later(0.02, release.set)
-        return {"log": [await slow.ainvoke({"text": "x"})]}
-
-    sub = StateGraph(State)
-    sub.add_node("work", work, timeout=TimeoutPolicy(run_timeout=0.3), retry_policy=RetryPolicy(initial_interval=0.001, jitter=False))
-    sub.add_edge(START, "work")
-    async with open_runs(line(("sub", sub.compile()))) as runs:
-        run, summary = await go(runs)
-        assert (summary.state, (await output(runs, run))["log"]) == ("done", ["answered"])
-        assert (world.ran["work"], world.count("slow")) == (2, 1)
-
-
-async def test_a_sibling_that_fails_does_not_take_a_call_with_it(open_runs: OpenRuns, world: World) -> None:
-    t = world.tools()
-    world.delay = lambda x: 0.05
-    fails = iter([True])
-
-    async def work(state: State, ctx: Any) -> State:
-        async def bad() -> str:
-            await asyncio.sleep(0.02)
-            if next(fails, False):
-                raise ValueError("planted")
-            return "good"
-
-        async with asyncio.TaskGroup() as group:
-            called = group.create_task(ctx.call(t.look, x=1))
-            other = group.create_task(bad())
-        return {"log": [called.result(), other.result()]}
-
-    async with open_runs(line(("work", code(work, tools=(t.look,))))) as runs:
-        run, summary = await go(runs)
-        assert (summary.state, await outcomes(runs, run)) == ("parked", ["done"])
-        await runs.resume(run)
-        assert (await run.settled()).state == "done"
-        assert ((await output(runs, run))["log"], world.asked("look")) == (["saw 1", "good"], [1])
-
-
-async def test_a_body_that_outlives_its_step_calls_nothing(open_runs: OpenRuns, world: World) -> None:
-    t = world.tools()
-    left: list[asyncio.Task[Any]] = []
-    go_on = asyncio.Event()
-
-    async def work(state: State, ctx: Any) -> State:
-        async def late() -> Any:
-            await go_on.wait()
-            return await ctx.call(t.look, x=1)
-
-        left.append(asyncio.create_task(late()))
-        return {"log": ["left"]}
-
-    async with open_runs(line(("work", code(work, tools=(t.look,))))) as runs:
-        _, summary = await go(runs)
-        assert summary.state == "done"
-        go_on.set()
-        with pytest.raises(PointsmanError):
-            await left[0]
-        assert world.calls == []

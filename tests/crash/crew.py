@@ -132,6 +132,10 @@ class Seen:
         [end] = [event for event in self.events if event.kind in ("run.sealed", "run.failed")]
         return {name.removeprefix("output."): self.payloads[digest] for name, digest in end.payloads.items()}
 
+    def why(self) -> list[Any]:
+        """The errors it was parked with."""
+        return [self.payloads[event.payloads["error"]] for event in self.events if event.kind == "run.parked"]
+
     def finished(self) -> set[str]:
         """Idempotency keys of calls whose outcome is on record, and known."""
         begun = {event.fields["call"]: event.fields["key"] for event in self.events if event.kind == "call.intent"}

@@ -51,7 +51,9 @@ def processes(home: Path, *, named: str = "") -> list[int]:
 def start(home: Path) -> subprocess.Popen[bytes]:
     """A demo in a process group of its own."""
     environment = {**os.environ, "POINTSMAN_HOME": str(home)}
-    return subprocess.Popen([sys.executable, "-m", "samples.demo"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, start_new_session=True)
+    return subprocess.Popen(
+        [sys.executable, "-m", "samples.demo"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, start_new_session=True
+    )
 
 
 def run(home: Path, *arguments: str) -> Any:
@@ -63,7 +65,7 @@ def run(home: Path, *arguments: str) -> Any:
 
 def ledger_counts(home: Path) -> dict[str, dict[str, int]]:
     """What the ledger counted, read from its own storage after a start of the service."""
-    from samples.demo import asked, ledger  # noqa: PLC0415 - it reads POINTSMAN_HOME when imported
+    from samples.demo import asked, ledger
 
     counts: dict[str, dict[str, int]] = asked(ledger(home / "ledger"), "/counts")
     return counts

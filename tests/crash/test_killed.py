@@ -45,7 +45,7 @@ async def test_kill_at_every_commit(graph: str, crew: Crew, outside: Outside, ur
 
 def assert_equal(graph: str, meant: Seen, at_death: Seen | None, seen: Seen) -> None:
     assert seen.faults == [], seen.key
-    assert seen.state == meant.state, seen.key
+    assert seen.state == meant.state, f"{seen.key}: {seen.why()}"
     for target in ("deliver", "fragile"):
         assert seen.applied(target) == meant.applied(target), seen.key
     finished, in_flight = (at_death.finished(), at_death.in_flight()) if at_death else (set(), set())

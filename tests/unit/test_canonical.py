@@ -105,7 +105,7 @@ def test_the_form_of_a_value(value: object, tree: object) -> None:
 )  # fmt: skip
 def test_a_value_without_a_form_is_refused(value: object) -> None:
     with pytest.raises(BadInput):
-        canonical.dumps(canonical.encode(value))
+        canonical.encode(value)
 
 
 @pytest.mark.parametrize(
@@ -154,6 +154,17 @@ def test_what_means_the_same_has_the_same_digest(one: object, other: object) -> 
 )
 def test_what_means_something_else_has_another_digest(one: object, other: object) -> None:
     assert canonical.digest(one) != canonical.digest(other)
+
+
+@pytest.mark.parametrize("tree", [float("nan"), [float("-inf")], "\ud800", {"\ud800": 1}, {"é": "\udfff"}])
+def test_bytes_are_refused_for_a_tree_that_is_no_json(tree: Any) -> None:
+    with pytest.raises(BadInput):
+        canonical.dumps(tree)
+
+
+def test_keys_are_ordered_as_rfc_8785_says() -> None:
+    """By UTF-16 units (its section 3.2.3), where a character outside the basic plane comes before some of those in it."""
+    assert canonical.dumps({"\ue000": 1, "\U0001f600": 2, "a": 3, "B": 4}) == '{"B":4,"a":3,"\U0001f600":2,"\ue000":1}'.encode()
 
 
 def test_bytes_stand_in_digests_by_their_own_hash() -> None:

@@ -55,6 +55,20 @@ def test_an_attribute_that_is_not_there_denies(path: str) -> None:
     assert Policy(allow("pay", when=~(arg(path) > 500))).decide(facts()).rule == "error"
 
 
+@pytest.mark.parametrize("one", [True, False])
+@pytest.mark.parametrize("other", [True, False])
+def test_conditions_combine_as_words_do(one: bool, other: bool) -> None:
+    left, right = (arg("total") == 100) if one else (arg("total") != 100), (arg("total") >= 100) if other else (arg("total") < 100)
+    for condition, true in (
+        (left & right, one and other),
+        (left | right, one or other),
+        (~left, not one),
+        (~(left & right), not (one and other)),
+    ):
+        assert condition.holds(facts(100)) is true
+        assert Policy(allow("pay", when=condition)).decide(facts(100)).verdict is (Verdict.ALLOW if true else Verdict.DENY)
+
+
 def test_an_error_in_either_side_is_an_error() -> None:
     """Otherwise the order of two conditions would decide."""
     true, broken = arg("total") == 100, arg("nothing") == 1

@@ -1,0 +1,106 @@
+"""The steps of a segment: which one is being executed, which encloses it, which waits, and which ended with what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langgraph.config import get_config
+
+from pointsman.gateway.accounts import Accounts
+from pointsman.gateway.position import Place, Positions
+from pointsman.gateway.step import Step
+from pointsman.gateway.tape import Tape, divergence
+from pointsman.journal import Journal
+from pointsman.limit import Account, Limits
+from pointsman.policy import Policy
+
+
+class Steps:
+    """What a segment has begun, ours and those of plain subgraphs."""
+
+    def __init__(self, policy: Policy, parks: int, positions: Positions, tape: Tape, accounts: Accounts, journal: Journal) -> None:
+        self.positions = positions
+        positions.ended = self._ended
+        positions.raised = lambda place, error: self._failures.append((place, error))
+        self._policy = policy
+        self._parks = parks
+        self._tape = tape
+        self._accounts = accounts
+        self._journal = journal
+        self._by_ns: dict[str, Step] = {}
+        self._by_levels: dict[str, Step] = {}
+        self._failures: list[tuple[Place, BaseException]] = []
+
+    def here(self) -> Step:
+        """The step that is being executed here. Raises `RuntimeError` outside one."""
+        config = get_config()
+        ns, attempt = config["configurable"]["checkpoint_ns"], self.attempt(_node_attempt(config))
+        found = self.find(ns)
+        if found is None or found.attempt != attempt:  # a node of a plain subgraph: nobody announced it
+            place = self.positions.place(config["metadata"])
+            found = self.begin(Step(place, attempt, self.account(place), (self._policy,)))
+            fields = {"ns": ns, "node": place.node, "superstep": place.superstep, "attempt": attempt}
+            self._journal.note(self._journal.draft("step.started", place.position, **fields))
+        return found
+
+    def attempt(self, node_attempt: int) -> str:
+        """The try that LangGraph's n-th attempt of a node is: a park begins new ones."""
+        return f"{self._parks}.{node_attempt}"
+
+    def begin(self, step: Step) -> Step:
+        """Follow a step from here on."""
+        self._by_ns[step.ns] = self._by_levels[_levels(step.ns)] = step
+        self._tape.rewind(step.ns)
+        return step
+
+    def find(self, ns: str) -> Step | None:
+        """The newest attempt of the step of a namespace in this segment."""
+        return self._by_ns.get(ns)
+
+    def account(self, place: Place, own: Limits | None = None, around: Limits | None = None) -> Account:
+        """The account of a step: under that of the step whose body runs its graph."""
+        levels, above = _levels(place.ns), None
+        while above is None and (levels := levels.rpartition("|")[0]):
+            above = self._by_levels.get(levels)
+        return self._accounts.of(place.position, above.account if above else None, own, around)
+
+    def waits(self, step: Step | None = None) -> bool:
+        """Whether a step, or one in a graph that it runs, waits for a person; without a step, whether any does."""
+        if step is None:
+            return any(other.asks for other in self._by_ns.values())
+        return any(other.asks for ns, other in self._by_ns.items() if ns == step.ns or ns.startswith(f"{step.ns}|"))
+
+    def failed(self, step: Step, error: Exception) -> None:
+        """A step ended with an exception; whether that parks the run is decided when the segment ends."""
+        self._journal.drop(step.place.task)
+        self._failures.append((step.place, error))
+
+    def place_of(self, error: Exception) -> Place | None:
+        """Where an error ended a step, of the outermost graph that it passed; None where it came from none."""
+        told = [place for place, raised in self._failures if raised is error]
+        if told:
+            return told[-1]
+        node = getattr(error, "node", None)  # LangGraph's own errors name theirs
+        return next((step.place for step in reversed(self._by_ns.values()) if step.place.node == node), None)
+
+    def _ended(self, ns: str) -> None:
+        """A body has returned, in a graph of ours or in a plain one: what it did with a question or a divergence does not matter."""
+        step = self.find(ns)
+        if step is None or step.over:
+            return
+        step.over = True
+        step.stop()
+        left = self._tape.left_over(step.ns, step.attempt)
+        if left is not None:
+            raise divergence(step.position, left)
+
+
+def _levels(ns: str) -> str:
+    """A namespace without the counts of graphs that one body called again."""
+    return "|".join(part for part in ns.split("|") if not part.isdigit())
+
+
+def _node_attempt(config: Any) -> int:
+    runtime = config["configurable"].get("__pregel_runtime")
+    info = getattr(runtime, "execution_info", None)
+    return int(getattr(info, "node_attempt", None) or 1)

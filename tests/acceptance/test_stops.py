@@ -1,0 +1,144 @@
+"""How a run is stopped from outside: abandoned, cancelled, held by somebody else."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from pointsman import Runs, code
+from pointsman.errors import Conflict, LeaseHeld
+from tests.acceptance.world import (
+    OpenRuns,
+    State,
+    World,
+    line,
+    told,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+def thread(name: str) -> dict[str, Any]:
+    return {"configurable": {"thread_id": name}}
+
+
+async def only(runs: Runs) -> Any:
+    """The one run there is."""
+    [summary] = await runs.list()
+    return await runs.get(summary.run_id)
+
+
+def logs(name: str) -> Any:
+    async def body(state: State) -> State:
+        return {"log": [name]}
+
+    return body
+
+
+async def test_an_abandoned_stream_leaves_a_run_that_goes_on(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+
+    async def work(state: State, ctx: Any) -> State:
+        return {"log": [await ctx.call(t.look, x=len(state["log"]))]}
+
+    graph = line(*((name, code(work, tools=(t.look,))) for name in "abc"))
+    async with open_runs(graph) as runs:
+        stream = graph.astream({"log": []}, thread("t"), stream_mode="updates")
+        assert await anext(stream) == {"a": {"log": ["saw 0"]}}
+        await stream.aclose()
+        run = await only(runs)
+        assert (await run.summary()).state == "running"
+        assert [left.run_id for left in await runs.sweep()] == [run.run_id]
+        assert (await run.settled()).state == "done"
+        assert world.asked("look") == [0, 1, 2]
+
+
+async def test_a_stream_abandoned_within_a_call_lets_go_only_when_the_call_is_on_record(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+    world.delay = lambda x: 0.05
+
+    async def work(state: State, writer: Any, ctx: Any) -> State:
+        writer("begins")
+        return {"log": [await ctx.call(t.look, x=1)]}
+
+    graph = line(("work", code(work, tools=(t.look,))))
+    async with open_runs(graph) as runs:
+        stream = graph.astream({"log": []}, thread("t"), stream_mode="custom")
+        assert await anext(stream) == "begins"
+        while not await told(runs, run := await only(runs), "call.intent"):
+            await asyncio.sleep(0.005)
+        await stream.aclose()
+        assert [event.fields["outcome"] for event in await told(runs, run, "call.outcome")] == ["done"]
+        await runs.sweep()
+        assert (await run.settled()).state == "done"
+        assert world.asked("look") == [1]
+
+
+async def test_cancelling_lets_the_call_under_way_finish_and_begins_nothing_more(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+    world.delay = lambda x: 0.05
+
+    async def work(state: State, ctx: Any) -> State:
+        return {"log": [await ctx.call(t.look, x=1), await ctx.call(t.look, x=2)]}
+
+    async with open_runs(line(("work", code(work, tools=(t.look,))), ("after", logs("after")))) as runs:
+        run = await runs.start("flow", {})
+        while not await told(runs, run, "call.intent"):
+            await asyncio.sleep(0.005)
+        await runs.cancel(run, by="dana", reason="enough")
+        await runs.engine.drain()
+        assert (await run.settled()).state == "cancelled"
+        assert world.asked("look") == [1]
+        assert [event.fields["outcome"] for event in await told(runs, run, "call.outcome")] == ["done"]
+        assert [event.position for event in await told(runs, run, "step.started")] == ["work@1"]
+        for act in (runs.resume(run), runs.cancel(run, by="dana"), runs.rerun(run, node="work", by="dana")):
+            with pytest.raises(Conflict):
+                await act
+        assert (await run.summary()).state == "cancelled"
+
+
+async def test_cancelling_stands_though_the_body_swallows_it(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+    world.delay = lambda x: 0.05
+
+    async def work(state: State, ctx: Any) -> State:
+        found = []
+        for x in (1, 2):
+            try:
+                found.append(await ctx.call(t.look, x=x))
+            except Exception:
+                found.append("swallowed")
+        return {"log": found}
+
+    async with open_runs(line(("work", code(work, tools=(t.look,))), ("after", logs("after")))) as runs:
+        run = await runs.start("flow", {})
+        while not await told(runs, run, "call.intent"):
+            await asyncio.sleep(0.005)
+        await runs.cancel(run, by="dana")
+        await runs.engine.drain()
+        assert (await run.summary()).state == "cancelled"
+        assert world.asked("look") == [1]
+        assert "after@1" not in [event.position for event in await told(runs, run, "step.started")]
+
+
+async def test_another_owner_is_refused_while_one_holds_the_run(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+    gate = asyncio.Event()
+
+    async def work(state: State, ctx: Any) -> State:
+        await gate.wait()
+        return {"log": [await ctx.call(t.look, x=1)]}
+
+    graph = line(("work", code(work, tools=(t.look,))))
+    async with open_runs(graph) as runs:
+        run = await runs.start("flow", {})
+        while not await told(runs, run, "run.opened"):
+            await asyncio.sleep(0.005)
+        async with open_runs(graph):
+            with pytest.raises(LeaseHeld):
+                await graph.ainvoke(None, thread(run.run_id))
+        with pytest.raises(LeaseHeld):
+            await runs.rerun(run, node="work", by="lee")
+        gate.set()
+        assert (await run.settled()).state == "done"
+        assert world.asked("look") == [1]
