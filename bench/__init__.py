@@ -1,0 +1,1 @@
+"""What control costs: measured beside plain LangGraph, in one process, as ratios."""

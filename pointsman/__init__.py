@@ -1,13 +1,11 @@
 """The runtime for AI workflows in which the workflow controls the next step."""
 
-from __future__ import annotations
-
+import importlib
 import sys
-from importlib import import_module
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+import types
+import typing
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     from langgraph.types import Command, Send
 
     from pointsman.file import InputFile
@@ -45,14 +43,14 @@ _HOMES = {
 }
 
 
-class _Package(ModuleType):
+class _Package(types.ModuleType):
     """This package, loading what it exports when it is asked for: LangGraph takes seconds, and who asks for help need not wait for it."""
 
-    def __getattribute__(self, name: str) -> Any:
+    def __getattribute__(self, name: str) -> typing.Any:
         # Before the ordinary look-up: a submodule of the same name (`tool`) must not stand in for what is exported.
         for home, names in _HOMES.items():
             if name in names:
-                return getattr(import_module(home), name)
+                return getattr(importlib.import_module(home), name)
         return super().__getattribute__(name)
 
 

@@ -23,7 +23,7 @@ class PointsmanError(Exception):
             parts.append(f"Not done: {self.undone}")
         if self.remedy:
             parts.append(f"Next: {self.remedy}")
-        return ". ".join(part.rstrip(" .") for part in parts) + "."
+        return ". ".join(part.rstrip(" .") for part in parts) + "." if len(parts) > 1 else parts[0]
 
 
 class BadInput(PointsmanError):

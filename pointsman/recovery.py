@@ -35,58 +35,50 @@ async def fork(owner: Owner, graph: Controlled, run_id: str, *, node: str, patch
 
     The run takes the present version of its graph. Raises `NotFound`, `BadInput`, `Conflict`, `LeaseHeld`; then nothing was written.
     """
+    checked = _checked(graph, patch)
     async with owner.store.transaction() as tx:
         lease, head = await claim(owner, run_id, tx)
-        row = await tx.one("read_run", run_id)
-        assert row is not None
+        row = (await tx.fetch("read_run_and_salt", run_id))[0]
         if row["state"] in ("accepted", "cancelled"):
-            raise Conflict(
-                f"run {run_id} is {row['state']}",
-                undone="nothing was forked",
-                remedy="a rerun needs a run that began and was not cancelled",
-            )
+            remedy = "a rerun needs a run that began and was not cancelled"
+            raise Conflict(f"run {run_id} is {row['state']}", undone="nothing was forked", remedy=remedy)
         events = events_from(run_id, await tx.fetch("read_events", run_id, 0))
-        salt = (await tx.fetch("read_salt", run_id))[0]["salt"]
         started, positions = _origin(events, node)
-        checked = _checked(graph, patch)
-    branch = sum(1 for event in events if event.kind == "run.repaired") + 1
-    journal = Journal(owner.store, run_id, epoch=lease.epoch, head=head, salt=salt, branch=branch, clock=owner.clock)
+    release = ("release", (run_id, lease.epoch))
+    try:
+        branch = sum(1 for event in events if event.kind == "run.repaired") + 1
+        journal = Journal(owner.store, run_id, epoch=lease.epoch, head=head, salt=row["salt"], branch=branch, clock=owner.clock)
+        payloads = {f"patch.{name}": journal.payload(value) for name, value in checked.items()}
+        payloads |= {"reason": journal.payload(reason)} if reason else {}
+        version, superstep = graph.plan.rules.version, started.fields["superstep"] - 1
+        facts = {"by": by, "positions": positions, "superstep": superstep, "version": version}
+        journal.note(journal.draft("run.repaired", started.position, payloads=payloads, **facts))
+        journal.attached = [("open_run", (version, run_id)), release]
+        for approval in Approvals(events).open():  # what still has to be asked is asked anew, about what it is then
+            journal.note(journal.draft("ask.expired", approval.position, approval=approval.approval_id))
+            journal.attached.append(expired(approval))
+        await _commit(graph, journal, owner, row["thread_id"], started.fields["checkpoint"], checked)
+    except BaseException:
+        await owner.store.fetch(release[0], *release[1])
+        raise
+    finally:
+        lease.lost = True
+
+
+async def _commit(graph: Controlled, journal: Journal, owner: Owner, thread_id: str, checkpoint: str, patch: Mapping[str, Any]) -> None:
+    """Save the patched copy of a checkpoint, leading to every node and `Send` that was pending there, together with what is noted."""
     saver = RunSaver(owner.store, journal.save, JsonPlusSerializer(allowed_msgpack_modules=graph.plan.classes))
     place: RunnableConfig = {
-        "configurable": {
-            "thread_id": row["thread_id"],
-            "checkpoint_ns": "",
-            "checkpoint_id": started.fields["checkpoint"],
-            "__pregel_checkpointer": saver,
-        }
+        "configurable": {"thread_id": thread_id, "checkpoint_ns": "", "checkpoint_id": checkpoint, "__pregel_checkpointer": saver}
     }
     base = await saver.aget_tuple(place)
     if base is None:
-        raise NotFound(f"the checkpoint that {node} began from is gone", undone="nothing was forked", remedy="rerun from an earlier node")
+        raise NotFound("the checkpoint that the node began from is gone", undone="nothing was forked", remedy="rerun from an earlier node")
     snapshot = await graph.aget_state(place)
     sends = [send for send in base.checkpoint["channel_values"].get(_PENDING, ()) if isinstance(send, Send)]
     pulled = list(dict.fromkeys(task.name for task in snapshot.tasks if task.path and task.path[0] != "__pregel_push"))
-    payloads = {f"patch.{name}": journal.payload(value) for name, value in checked.items()} | (
-        {"reason": journal.payload(reason)} if reason else {}
-    )
-    superstep = started.fields["superstep"] - 1
-    journal.note(
-        journal.draft(
-            "run.repaired",
-            started.position,
-            payloads=payloads,
-            by=by,
-            positions=positions,
-            superstep=superstep,
-            version=graph.plan.rules.version,
-        )
-    )
-    journal.attached = [("open_run", (graph.plan.rules.version, run_id)), ("release", (run_id, lease.epoch))]
-    for approval in Approvals(events).open():  # what still has to be asked is asked anew, about what it is then
-        journal.note(journal.draft("ask.expired", approval.position, approval=approval.approval_id))
-        journal.attached.append(expired(approval))
     update = {
-        name: Overwrite(value) if isinstance(graph.channels[name], BinaryOperatorAggregate) else value for name, value in checked.items()
+        name: Overwrite(value) if isinstance(graph.channels[name], BinaryOperatorAggregate) else value for name, value in patch.items()
     }
     await graph.aupdate_state(place, Command(update=update, goto=[*pulled, *sends]), as_node=RERUN)
 

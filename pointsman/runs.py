@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pointsman import outside, recovery
+from pointsman.acceptance import accept
 from pointsman.clock import Clock
 from pointsman.engine import SETTLED, Engine
 from pointsman.errors import NotFound
@@ -20,7 +21,7 @@ from pointsman.home import open_owner
 from pointsman.journal import events_of, payloads_of
 from pointsman.lease import TTL, Owner
 from pointsman.project import Project
-from pointsman.segment import accept, owner_here
+from pointsman.segment import owner_here
 from pointsman.workflow import Controlled
 
 
@@ -138,7 +139,7 @@ class Runs:
         Raises `BadInput` before anything is written.
         """
         plan = self.graph(graph).plan
-        row = await accept(self.owner, plan, input, key=key, by=by)
+        row = await accept(self.owner, plan.name, plan.schema, input, key=key, by=by)
         if row["state"] not in SETTLED:
             self.engine.advance(row["run_id"])
         return Run(row["run_id"], row["graph"], self)

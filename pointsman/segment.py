@@ -21,12 +21,12 @@ from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 from langgraph.types import Command
 
-from pointsman import canonical
+from pointsman.acceptance import accept
 from pointsman.errors import Conflict, LeaseLost, NotFound, OutcomeUnknown, PointsmanError, ToolFailed, VersionMismatch
 from pointsman.event import Event
 from pointsman.gateway import KEY, Gateway, Rules
 from pointsman.home import open_owner
-from pointsman.journal import Head, Journal, append_from_outside, draft_event, events_from, payloads_of
+from pointsman.journal import Journal, append_from_outside, draft_event, events_from, payloads_of
 from pointsman.lease import Lease, Owner, claim
 from pointsman.schema import Schema
 from pointsman.store import UNREACHABLE
@@ -256,39 +256,9 @@ async def _addressed(owner: Owner, plan: Plan, input: Any, place: Mapping[str, A
                 remedy=f"finish, resume or cancel it: `pointsman show {run['run_id'][:8]}`",
             )
         else:
-            run = await accept(owner, plan, input, thread_id=place.get("thread_id"))
+            run = await accept(owner, plan.name, plan.schema, input, thread_id=place.get("thread_id"))
     if run is None:
         raise NotFound("there is no such run")
-    return run
-
-
-async def accept(
-    owner: Owner, plan: Plan, input: Any, *, key: str | None = None, thread_id: str | None = None, by: str | None = None
-) -> Mapping[str, Any]:
-    """Commit a run and its input, before anything is done for it; the run that holds `key` already, where one does.
-
-    Raises `BadInput` before anything is written.
-    """
-    store, graph = owner.store, plan.name
-    if key is not None and (held := await store.one("run_by_key", graph, key)) is not None:
-        return held
-    fields = plan.schema.check_input(input, owner.home)
-    run_id = str(owner.clock.uuid())
-    salt = owner.clock.uuid().bytes + owner.clock.uuid().bytes
-    bodies = {f"input.{name}": canonical.encode(value) for name, value in fields.items()}
-    digests = {name: canonical.digest_of(tree, salt=salt) for name, tree in bodies.items()}
-    draft = draft_event("run.accepted", owner.clock, payloads=digests, graph=graph, by=by)
-    async with store.transaction() as tx:
-        if not await tx.fetch("accept_run", run_id, thread_id or run_id, graph, key):
-            held = await tx.one("run_by_key", graph, key)
-            assert held is not None
-            return held
-        await tx.run("insert_salt", run_id, salt)
-        await tx.run("first_head", run_id, Head().seq, Head().hash)
-        kept = {digests[name]: canonical.dumps(tree) for name, tree in bodies.items()}
-        await append_from_outside(tx, run_id, Head(), 0, draft, bodies=kept, epoch=0)
-        run = await tx.one("read_run", run_id)
-    assert run is not None
     return run
 
 

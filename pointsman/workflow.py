@@ -169,7 +169,7 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
                 super().add_conditional_edges(
                     name,
                     exits(part),
-                    {exit: target for exit, target in [*part.routes.items(), *((f"to {end}", end) for end in part.edges)]},
+                    dict([*part.routes.items(), *((f"to {end}", end) for end in part.edges)]),
                 )
 
     def _shape(self) -> Shape:

@@ -113,9 +113,6 @@ SELECT digest, body FROM pointsman.payload WHERE run_id = %s
 INSERT INTO pointsman.approval (approval_id, run_id, position, digest, card_digest, tool, node, role, state, expires_at)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'open', %s) ON CONFLICT DO NOTHING
 
--- name: read_approval
-SELECT * FROM pointsman.approval WHERE approval_id = %s
-
 -- name: approvals_of
 SELECT * FROM pointsman.approval WHERE run_id = %s ORDER BY opened_at
 

@@ -7,9 +7,8 @@ import pytest
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import RetryPolicy, TimeoutPolicy
 
-from pointsman import code, effect
+from pointsman import code, effect, tool
 from pointsman.errors import PointsmanError
-from pointsman.tool import tool
 from tests.acceptance.world import OpenRuns, State, World, error_of, flow, go, line, output, told
 
 pytestmark = pytest.mark.anyio

@@ -12,10 +12,9 @@ from typing import Annotated, Any
 
 from typing_extensions import TypedDict
 
-from pointsman import Policy, Runs, Workflow, allow, ask
+from pointsman import Policy, Runs, Workflow, allow, ask, tool
 from pointsman.event import Event
 from pointsman.runs import Item, Run, Summary
-from pointsman.tool import tool
 
 OpenRuns = Callable[..., AbstractAsyncContextManager[Runs]]
 

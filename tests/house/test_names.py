@@ -61,7 +61,7 @@ def test_errors_are_raised_as_the_family() -> None:
     """Whatever the runtime raises can be caught as one, and tells the person who reads it what to do."""
     error = errors.BadInput("the page is empty", step="read@1", undone="nothing was posted", remedy="scan it again")
     assert isinstance(error, errors.PointsmanError)
-    assert str(error) == "in step read@1: the page is empty Not done: nothing was posted. Next: scan it again."
+    assert str(error) == "in step read@1: the page is empty. Not done: nothing was posted. Next: scan it again."
     assert str(errors.BadInput("the page is empty")) == "the page is empty"
 
 
