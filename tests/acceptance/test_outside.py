@@ -6,6 +6,7 @@ import pytest
 from langgraph.graph import START, StateGraph
 from langgraph.types import Command
 
+from pointsman import Runs
 from pointsman.errors import Conflict
 from tests.acceptance.world import ASK_PAY, OpenRuns, State, World, approve_all, drained, flow, go, line, output, told
 
@@ -117,6 +118,24 @@ async def test_a_callers_durability_is_not_what_holds(open_runs: OpenRuns, world
             await graph.ainvoke({"log": []}, thread("t"), durability=durability)
         result = await graph.ainvoke(None, thread("t"))
         assert (result["log"], world.ran["counts"], len(await runs.list())) == (["counted", "went well"], 1, 1)
+
+
+@pytest.mark.parametrize("durability", ["exit", "async"])
+async def test_a_step_is_on_record_before_the_next_one_begins(open_runs: OpenRuns, world: World, durability: Any) -> None:
+    async def first(state: State) -> State:
+        return {"log": ["first"]}
+
+    async def second(state: State, ctx: Any) -> State:
+        [runs] = opened
+        world.ran["on record"] += len(await told(runs, await runs.get(ctx.run_id), "step.finished"))
+        return {}
+
+    opened: list[Runs] = []
+    graph = line(("first", first), ("second", second))
+    async with open_runs(graph) as runs:
+        opened.append(runs)
+        await graph.ainvoke({"log": []}, thread("t"), durability=durability)
+        assert world.ran["on record"] == 1
 
 
 async def test_a_second_input_on_a_finished_thread_is_a_new_run(open_runs: OpenRuns, world: World) -> None:

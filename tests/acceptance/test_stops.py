@@ -5,15 +5,9 @@ from typing import Any
 
 import pytest
 
-from pointsman import Runs, code
+from pointsman import Policy, Runs, ask, code
 from pointsman.errors import Conflict, LeaseHeld
-from tests.acceptance.world import (
-    OpenRuns,
-    State,
-    World,
-    line,
-    told,
-)
+from tests.acceptance.world import ALL, OpenRuns, State, World, line, open_items, told
 
 pytestmark = pytest.mark.anyio
 
@@ -142,3 +136,61 @@ async def test_another_owner_is_refused_while_one_holds_the_run(open_runs: OpenR
         gate.set()
         assert (await run.settled()).state == "done"
         assert world.asked("look") == [1]
+
+
+async def test_nothing_of_an_abandoned_stream_is_left_running(open_runs: OpenRuns, world: World) -> None:
+    async def work(state: State, writer: Any) -> State:
+        writer("begins")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.05)
+            world.ran["left"] += 1
+        return {}
+
+    graph = line(("work", work))
+    async with open_runs(graph):
+        stream = graph.astream({"log": []}, thread("t"), stream_mode="custom")
+        assert await anext(stream) == "begins"
+        await stream.aclose()
+        assert world.ran["left"] == 1
+
+
+@pytest.mark.parametrize("policy", [ALL, Policy(ask("look"))])
+async def test_a_cancellation_that_was_not_heard_of_yet_still_stops_the_next_call(
+    open_runs: OpenRuns, world: World, policy: Policy
+) -> None:
+    t = world.tools()
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def work(state: State, ctx: Any) -> State:
+        begun.set()
+        await go_on.wait()
+        return {"log": [await ctx.call(t.look, x=1)]}
+
+    async with open_runs(line(("work", code(work, tools=(t.look,))), policy=policy)) as runs:
+        run = await runs.start("flow", {})
+        await begun.wait()
+        await runs.cancel(run, by="dana")
+        go_on.set()
+        await runs.engine.drain()
+        assert ((await run.summary()).state, world.calls) == ("cancelled", [])
+        assert await told(runs, run, "call.intent") == []
+        assert await open_items(runs, run) == []
+
+
+async def test_a_cancelled_run_asks_nobody(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+    world.delay = lambda x: 0.05
+
+    async def work(state: State, ctx: Any) -> State:
+        return {"log": [await ctx.call(t.look, x=1), await ctx.call(t.peek, x=2)]}
+
+    async with open_runs(line(("work", code(work, tools=(t.look, t.peek))), policy=Policy(ask("peek")))) as runs:
+        run = await runs.start("flow", {})
+        while not await told(runs, run, "call.intent"):
+            await asyncio.sleep(0.005)
+        await runs.cancel(run, by="dana")
+        await runs.engine.drain()
+        assert ((await run.summary()).state, world.calls) == ("cancelled", [("look", 1)])
+        assert await told(runs, run, "ask.opened") == []

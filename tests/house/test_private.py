@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import re
 import socket
@@ -55,12 +54,10 @@ def package_indexes() -> set[str]:
 
 
 def machine() -> set[str]:
-    """The folders that this tree and its user live in, and the machine's name."""
+    """The folders that this tree and its user live in, and the machine's name where it is more than a word."""
     folders = {str(ROOT), str(Path.home()), sys.base_prefix}
-    names = {socket.gethostname()}
-    if len(Path.home().parts) > 2:
-        names.add(getpass.getuser())
-    return {place for place in folders if len(Path(place).parts) > 2} | {name for name in names if len(name) > 4 and name not in COMMON}
+    host = socket.gethostname()
+    return {place for place in folders if len(Path(place).parts) > 2} | ({host} if len(host) > 4 and re.search(r"[\d.-]", host) else set())
 
 
 def text_of(path: Path) -> str:
