@@ -25,13 +25,12 @@ def resume(run: RunId, by: As = None, graph: Graph = None, json: Json = False) -
     """
 
     async def command(desk: Desk) -> int:
-        from pointsman.cli.person import acting
         from pointsman.cli.standing import finish, ready
         from pointsman.runs import Runs
 
         async with Runs.open() as runs:
             found = await runs.get(run)
-            person = acting(runs.project.root, by)
+            person = runs.project.roles.acting(by)
             await ready(runs, found, graph)
             await runs.resume(found, by=person.name)
             return await finish(desk, runs, found)
@@ -63,13 +62,12 @@ def rerun(
 
     async def command(desk: Desk) -> int:
         from pointsman.cli.given import a_patch, present_values
-        from pointsman.cli.person import acting
         from pointsman.cli.standing import finish
         from pointsman.runs import Runs
 
         async with Runs.open() as runs:
             found = await runs.get(run)
-            person = acting(runs.project.root, by)
+            person = runs.project.roles.acting(by)
             runs.graph(graph or found.graph)
             present = present_values(await runs.events(found), node, await runs.payloads(found))
             await runs.rerun(found, node=node, patch=a_patch(set_ or (), present), by=person.name, reason=reason)
@@ -86,13 +84,12 @@ def cancel(run: RunId, reason: Reason = "", by: As = None, json: Json = False) -
 
     async def command(desk: Desk) -> int:
         from pointsman.cli.page import ending
-        from pointsman.cli.person import acting
         from pointsman.cli.standing import story_of
         from pointsman.runs import Runs
 
         async with Runs.open() as runs:
             found = await runs.get(run)
-            await runs.cancel(found, by=acting(runs.project.root, by).name, reason=reason)
+            await runs.cancel(found, by=runs.project.roles.acting(by).name, reason=reason)
             story = await story_of(runs, found)
         desk.give(story.data(whole=False), ending(story))
         return DONE
@@ -118,13 +115,12 @@ def reject(approval: ApprovalId, note: Note = "", by: As = None, graph: Graph = 
 
 def _decide(approval: str, yes: bool, note: str, by: str | None, graph: str | None, json: bool) -> None:
     async def command(desk: Desk) -> int:
-        from pointsman.cli.person import acting
         from pointsman.cli.standing import finish, ready
         from pointsman.runs import Runs
 
         async with Runs.open() as runs:
             item = await _item(runs, approval)
-            person = acting(runs.project.root, by)
+            person = runs.project.roles.acting(by)
             run = await runs.get(item.run_id)
             await ready(runs, run, graph)
             decide = runs.approve if yes else runs.reject
@@ -161,7 +157,6 @@ def answer(
 
     async def command(desk: Desk) -> int:
         from pointsman.cli.given import a_result
-        from pointsman.cli.person import acting
         from pointsman.cli.standing import finish, ready
         from pointsman.runs import Runs
 
@@ -171,7 +166,7 @@ def answer(
             )
         async with Runs.open() as runs:
             found = await (runs.get(run) if run else _run_of(runs, call))
-            person = acting(runs.project.root, by)
+            person = runs.project.roles.acting(by)
             await ready(runs, found, graph)
             await runs.reconcile(found, call, happened=happened, result=a_result(result), by=person.name)
             return await finish(desk, runs, found)

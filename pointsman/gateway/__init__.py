@@ -130,6 +130,9 @@ class Gateway:
         depth = follow(step.ns)
         digest = self.journal.payload_of(request.public)
         k = step.next_k(request.target, digest)
+        edited = await self._asking.edited(request, step, k)
+        if edited is not None:
+            return await self.call(edited, step)
         found = self.tape.exact(step.ns, request.target, digest, k, step.attempt)
         if found is not None and found.outcome not in (None, "unknown"):
             return await self._give_back(request, step, found)
