@@ -139,15 +139,8 @@ class Gateway:
         if found is not None:
             return await self._resolve(request, step, found)
         call_id = step.call_id(request.target, digest, k)
-        facts = {
-            "call": call_id,
-            "ns": step.ns,
-            "target": request.target,
-            "effect": request.effect,
-            "k": k,
-            "attempt": step.attempt,
-            "depth": depth,
-        }
+        where = {"call": call_id, "ns": step.ns, "target": request.target, "effect": request.effect}
+        facts = where | {"k": k, "attempt": step.attempt, "depth": depth}
         earlier = self.tape.earlier(step.position, request.target, digest, k, step.ns, is_effect=request.is_effect)
         if earlier is not None:
             return await self._give_again(request, step, digest, facts, earlier)
