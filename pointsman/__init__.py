@@ -13,6 +13,7 @@ if typing.TYPE_CHECKING:
     from pointsman.node.code import code
     from pointsman.node.context import Context
     from pointsman.node.effect import effect
+    from pointsman.node.question import question
     from pointsman.policy import Policy, allow, arg, ask, deny
     from pointsman.runs import Runs
     from pointsman.tool import tool
@@ -22,7 +23,7 @@ __all__ = [
     # A graph
     "FAILED", "QUARANTINED", "Command", "Context", "InputFile", "Limits", "Send", "Workflow",
     # What may stand in it
-    "code", "effect", "tool",
+    "code", "effect", "question", "tool",
     # What is done with it
     "Runs",
     # What may be done
@@ -36,6 +37,7 @@ _HOMES = {
     "pointsman.node.code": ("code",),
     "pointsman.node.context": ("Context",),
     "pointsman.node.effect": ("effect",),
+    "pointsman.node.question": ("question",),
     "pointsman.policy": ("Policy", "allow", "arg", "ask", "deny"),
     "pointsman.runs": ("Runs",),
     "pointsman.tool": ("tool",),

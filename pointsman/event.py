@@ -18,7 +18,7 @@ Kind = Literal[
     "run.accepted", "run.opened", "run.waiting", "run.parked", "run.repaired", "run.paused", "run.continued", "run.cancelled", "run.failed", "run.sealed",
     "step.started", "step.finished", "route.taken",
     "call.intent", "call.outcome", "call.denied", "call.reconciled",
-    "ask.opened", "ask.decided", "ask.expired",
+    "ask.opened", "ask.decided", "ask.refused", "ask.expired",
     "limit.reached", "limit.overrun", "label.declassified", "policy.changed",
 ]  # fmt: skip
 

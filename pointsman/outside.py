@@ -1,4 +1,4 @@
-"""What comes to a run from outside: decisions, cancellations, word of an effect. It advances nothing and needs no lease.
+"""What comes to a run from outside: cancellations, word of an effect; decisions are in `pointsman.deciding`. It advances nothing and needs no lease.
 
 Each is one transaction that locks the run's head, checks that it still applies, and appends. The owner's next append locks
 the same row and meets it.
@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pointsman import canonical
-from pointsman.approval import Approvals
-from pointsman.errors import Conflict, NotAllowed, NotFound
+from pointsman.errors import Conflict, NotFound
 from pointsman.event import Draft, Event
 from pointsman.gateway.tape import Tape
 from pointsman.journal import Head, append_from_outside, draft_event, events_from
@@ -91,69 +90,6 @@ async def cancel(owner: Owner, run_id: str, *, by: str, reason: str) -> None:
         payloads = {"reason": await run.keep(reason)} if reason else {}
         await run.append(draft_event("run.cancelled", owner.clock, payloads=payloads, by=by))
         await run.set_state("cancelled")
-
-
-async def decide(
-    owner: Owner,
-    run_id: str,
-    approval_id: str,
-    card_digest: str,
-    decision: str,
-    *,
-    by: str,
-    roles: Mapping[str, frozenset[str]],
-    known_by: str,
-    note: str,
-) -> None:
-    """Put a person's decision on one exact call on record: `approved` or `rejected`.
-
-    Raises `NotAllowed` where `by` does not hold the role, `Conflict` where the question is no longer open, has expired, or is
-    another than the one on the card that was shown.
-    """
-    what = f"approval {approval_id[:8]} of run {run_id[:8]}"
-    expired = False
-    async with locked(owner, run_id) as run:
-        run.unfinished()
-        approval = Approvals(await run.events()).get(approval_id)
-        if approval is None:
-            raise NotFound(f"there is no {what}", undone="nothing was decided", remedy="see `pointsman inbox`")
-        if approval.state != "open":
-            raise Conflict(f"{what} is {approval.state} already", undone="nothing was decided", remedy="see `pointsman inbox`")
-        if approval.card_digest != card_digest:
-            raise Conflict(
-                f"{what}: the card that was shown is not the card of this question",
-                undone="nothing was decided",
-                remedy="look at it again: `pointsman inbox`",
-            )
-        if approval.role is not None and by not in roles.get(approval.role, frozenset()):
-            raise NotAllowed(
-                f"{by} does not hold the role {approval.role}, which decides on {what}",
-                undone="nothing was decided",
-                remedy="see guards/roles.toml",
-            )
-        if approval.is_due(owner.clock.now()):
-            await run.append(draft_event("ask.expired", owner.clock, approval.position, approval=approval_id))
-            await run.tx.run("set_approval", "expired", None, approval_id)
-            expired = True
-        else:
-            payloads = {"card": card_digest} | ({"note": await run.keep(note)} if note else {})
-            await run.append(
-                draft_event(
-                    "ask.decided",
-                    owner.clock,
-                    approval.position,
-                    payloads=payloads,
-                    approval=approval_id,
-                    decision=decision,
-                    by=by,
-                    known_by=known_by,
-                )
-            )
-            await run.tx.run("set_approval", decision, by, approval_id)
-    if expired:
-        raise Conflict(
-            f"{what} had expired at {approval.expires_at}", undone="nothing was decided", remedy="the run goes on by its exit `expired`"
-        )
 
 
 async def reconcile(owner: Owner, run_id: str, call: str, *, happened: bool, result: Any, by: str) -> None:

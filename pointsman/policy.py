@@ -17,6 +17,10 @@ from typing import Any
 
 from pointsman import canonical
 from pointsman.errors import BadInput
+from pointsman.principal import KNOWN_BY
+
+SEPARATED = ("starter", "editor")
+"""Whom `ask(not_by=…)` can keep from deciding."""
 
 
 class Verdict(StrEnum):
@@ -160,6 +164,12 @@ class Rule:
     """For `ask`: who may decide; None opens it to anybody."""
     expires: timedelta | None = None
     """For `ask`: how long the question stands; None for as long as the run does."""
+    quorum: int = 1
+    """For `ask`: how many different people must say yes."""
+    not_by: tuple[str, ...] = ()
+    """For `ask`: who may not decide, though they hold the role: `starter`, `editor`."""
+    known_by: tuple[str, ...] = ()
+    """For `ask`: how a person must be known (`os api code as`); empty for any way."""
     name: str | None = None
 
     def matches(self, facts: Facts) -> bool:
@@ -179,6 +189,8 @@ class Rule:
             "role": self.role,
         }
         shown["expires"] = self.expires and self.expires.total_seconds()
+        shown |= {"quorum": self.quorum} if self.quorum > 1 else {}
+        shown |= {name: list(value) for name, value in (("not_by", self.not_by), ("known_by", self.known_by)) if value}
         return {**shown, "name": self.name, "when": self.when.data() if self.when is not None else None}
 
 
@@ -194,10 +206,25 @@ def ask(
     effect: tuple[str, ...] | None = None,
     role: str | None = None,
     expires: timedelta | None = None,
+    quorum: int = 1,
+    not_by: tuple[str, ...] = (),
+    known_by: tuple[str, ...] = (),
     name: str | None = None,
 ) -> Rule:
-    """A rule that stops matching calls until a person of `role` has approved exactly this call, within `expires`."""
-    return Rule(verdict=Verdict.ASK, tool=_name(tool), when=when, effect=effect, role=role, expires=expires, name=name)
+    """A rule that stops matching calls until a person of `role` has approved exactly this call, within `expires`.
+
+    `quorum` different people must say yes; one no is enough. `not_by` keeps people out who hold the role: `"starter"`, who started
+    the run, and `"editor"`, whoever put a value into it by hand (edited a call, answered a question, patched a rerun). `known_by`
+    says how a person must be known: `os api code as`. Raises `BadInput` for words that mean nothing here.
+    """
+    unknown = [word for word in not_by if word not in SEPARATED] + [word for word in known_by if word not in KNOWN_BY]
+    if unknown or quorum < 1:
+        raise BadInput(
+            f"ask(quorum={quorum}, not_by={not_by!r}, known_by={known_by!r}) cannot be kept",
+            remedy=f"quorum is 1 or more, not_by a tuple of {', '.join(SEPARATED)}, known_by a tuple of {', '.join(KNOWN_BY)}",
+        )
+    asked = {"role": role, "expires": expires, "quorum": quorum, "not_by": tuple(not_by), "known_by": tuple(known_by)}
+    return Rule(verdict=Verdict.ASK, tool=_name(tool), when=when, effect=effect, name=name, **asked)  # type: ignore[arg-type]
 
 
 def deny(tool: Any = None, *, when: Condition | None = None, effect: tuple[str, ...] | None = None, name: str | None = None) -> Rule:
@@ -214,6 +241,9 @@ class Decision:
     reason: str
     role: str | None = None
     expires: timedelta | None = None
+    quorum: int = 1
+    not_by: tuple[str, ...] = ()
+    known_by: tuple[str, ...] = ()
 
 
 class Policy:
@@ -236,7 +266,8 @@ class Policy:
         for verdict in (Verdict.DENY, Verdict.ASK, Verdict.ALLOW):
             for name, rule in matching:
                 if rule.verdict is verdict:
-                    return Decision(verdict, name, f"rule {name} of policy {self.version}", rule.role, rule.expires)
+                    said = f"rule {name} of policy {self.version}"
+                    return Decision(verdict, name, said, rule.role, rule.expires, rule.quorum, rule.not_by, rule.known_by)
         if facts.effect == "read":
             return Decision(Verdict.ALLOW, "default-read", "no rule matches; a read in the node's list is allowed")
         return Decision(Verdict.DENY, "default-effect", f"no rule of policy {self.version} allows {facts.tool}")

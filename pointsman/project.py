@@ -6,13 +6,13 @@ import importlib
 import importlib.util
 import json
 import sys
-import tomllib
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pointsman.errors import BadInput, NotFound, PointsmanError
 from pointsman.home import project_root
+from pointsman.principal import Roles
 from pointsman.workflow import Controlled
 
 
@@ -47,16 +47,10 @@ class Project:
             self._loaded[name] = self._loaded[graph.plan.name] = graph
         return self._loaded[name]
 
-    @cached_property
-    def roles(self) -> dict[str, frozenset[str]]:
-        """Role to the names that hold it, from `guards/roles.toml`."""
-        path = self.root / "guards" / "roles.toml"
-        if not path.is_file():
-            return {}
-        try:
-            return {role: frozenset(names) for role, names in tomllib.loads(path.read_text()).get("roles", {}).items()}
-        except (tomllib.TOMLDecodeError, TypeError) as error:
-            raise BadInput(f"{path} cannot be read: {error}", remedy='it needs [roles] with lines like controller = ["dana"]') from error
+    @property
+    def roles(self) -> Roles:
+        """Who may decide what, as `guards/roles.toml` says now. Raises `BadInput`."""
+        return Roles.read(self.root)
 
     def _load(self, file: str, variable: str) -> Controlled:
         path = (self.root / file).resolve()

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pointsman import outside, recovery
+from pointsman import deciding, fitting, outside, recovery
 from pointsman.acceptance import accept
+from pointsman.approval import Approval, Approvals
 from pointsman.clock import Clock
 from pointsman.engine import SETTLED, Engine
-from pointsman.errors import NotFound
+from pointsman.errors import NotFound, PointsmanError
 from pointsman.event import Event
 from pointsman.home import open_owner
 from pointsman.journal import events_of, payloads_of
@@ -89,6 +90,10 @@ class Item:
     card_digest: str
     """What a decision is bound to."""
     expires_at: datetime | None
+    kind: str = "approval"
+    """`approval`: of one exact call; `question`: for a value."""
+    approved_by: tuple[str, ...] = ()
+    """Who has said yes so far, where it needs several people."""
 
 
 class Runs:
@@ -168,11 +173,13 @@ class Runs:
 
     async def resume(self, run: Run, *, by: str | None = None) -> None:
         """Go on with a run that a dead process left, or that is parked (a new try). Raises `Conflict` where it has ended."""
+        await deciding.fall_due(self.owner, run.run_id)
         await outside.resume(self.owner, run.run_id, by=by)
         self.engine.advance(run.run_id)
 
     async def sweep(self, graph: str | None = None) -> Sequence[Run]:
         """Go on with every run that was accepted or begun and that nobody holds; the runs that were picked up."""
+        await deciding.fall_due(self.owner)
         rows = await self.owner.store.fetch("unsettled_runs", graph, graph)
         for row in rows:
             self.engine.advance(row["run_id"])
@@ -187,22 +194,51 @@ class Runs:
         await recovery.fork(self.owner, self.graph(run.graph), run.run_id, node=node, patch=patch or {}, by=by, reason=reason)
         self.engine.advance(run.run_id)
 
+    async def fall_due(self, run: Run | None = None) -> Sequence[str]:
+        """Let questions whose time has run out expire, of one run or of all, and those runs go on by that exit; their ids. Whoever looks does this."""
+        found = await deciding.fall_due(self.owner, run.run_id if run else None)
+        for run_id in found:
+            await self._go_on(run_id)
+        return found
+
     async def inbox(self, *, role: str | None = None) -> Sequence[Item]:
         """Questions that wait for a person; those that `role` may answer, where one is named."""
+        await self.fall_due()
         items = []
         for row in await self.owner.store.fetch("inbox", role, role):
             card = (await payloads_of(self.owner.store, row["run_id"], [row["card_digest"]])).get(row["card_digest"], {})
             shown = {name: row[name] for name in ("approval_id", "run_id", "graph", "node", "tool", "role", "card_digest", "expires_at")}
-            items.append(Item(card=card, **shown))
+            approved: tuple[str, ...] = ()
+            if card.get("quorum"):
+                asked = Approvals(await events_of(self.owner.store, row["run_id"])).get(row["approval_id"])
+                approved = asked.yes if asked else ()
+            items.append(Item(card=card, kind="approval" if row["tool"] else "question", approved_by=approved, **shown))
         return items
 
     async def approve(self, item: Item, *, by: str, note: str = "", known_by: str = "code") -> None:
-        """Let exactly the call on the card happen. `known_by` says how `by` was made sure of: `os api code`. Raises `NotAllowed`, `Conflict`."""
+        """Let exactly the call on the card happen; where it needs several people, say one of the yeses. `known_by` says how `by` was made sure of: `os api code`.
+
+        Raises `NotAllowed`, `Conflict`.
+        """
         await self._decide(item, "approved", by, note, known_by)
 
     async def reject(self, item: Item, *, by: str, note: str = "", known_by: str = "code") -> None:
-        """Refuse the call on the card. Raises `NotAllowed`, `Conflict`."""
+        """Refuse the call on the card, or to answer the question. Raises `NotAllowed`, `Conflict`."""
         await self._decide(item, "rejected", by, note, known_by)
+
+    async def edit(self, item: Item, arguments: Mapping[str, Any], *, by: str, note: str = "", known_by: str = "code") -> None:
+        """Settle a question about a call by another call: `arguments` in the place of those on the card, the others as they stand.
+
+        The new call goes through the policy like any other, which may allow it, ask about it (on a card of its own) or deny it.
+        Raises `BadInput` where the arguments do not fit, `NotAllowed`, `Conflict`; then the question is still open.
+        """
+        graph, card = self.graph(item.graph), await self._card(item)
+        await self._decide(item, "edited", by, note, known_by, lambda asked: fitting.fitting_arguments(graph, asked, card, arguments))
+
+    async def answer(self, item: Item, value: Any, *, by: str, note: str = "", known_by: str = "code") -> None:
+        """Answer a question with a value of the type it asks for. Raises `BadInput` where the value does not fit, `NotAllowed`, `Conflict`; then it is still open."""
+        graph, card = self.graph(item.graph), await self._card(item)
+        await self._decide(item, "answered", by, note, known_by, lambda asked: (fitting.fitting_answer(graph, asked, card, value), ()))
 
     async def reconcile(self, run: Run, call: str, *, happened: bool, result: Any = None, by: str) -> None:
         """Say whether an effect of unknown outcome happened, and with what result; then go on. Raises `NotFound`, `Conflict`."""
@@ -216,13 +252,26 @@ class Runs:
             raise NotFound(f"there is no run {run_id}", remedy="see `pointsman runs`")
         return row
 
-    async def _decide(self, item: Item, decision: str, by: str, note: str, known_by: str) -> None:
-        roles = self.project.roles
+    async def _decide(
+        self, item: Item, decision: str, by: str, note: str, known_by: str, value: Callable[[Approval], tuple[Any, tuple[str, ...]]] | None = None
+    ) -> None:
+        said = deciding.Said(decision=decision, by=by, known_by=known_by, card_digest=item.card_digest, note=note, value=value)
         try:
-            await outside.decide(
-                self.owner, item.run_id, item.approval_id, item.card_digest, decision, by=by, roles=roles, known_by=known_by, note=note
-            )
+            await deciding.decide(self.owner, item.run_id, item.approval_id, said, self.project.roles)
         finally:
             # A question that has just expired lets the run go on as well.
-            if await self.engine.answered(item.run_id):
-                self.engine.advance(item.run_id)
+            await self._go_on(item.run_id)
+
+    async def _card(self, item: Item) -> Mapping[str, Any]:
+        """The card as it is on record, whatever the caller made of the item. Raises `NotFound`."""
+        card = (await payloads_of(self.owner.store, item.run_id, [item.card_digest])).get(item.card_digest)
+        if card is None:
+            raise NotFound(f"the card of question {item.approval_id[:8]} is not on record", undone="nothing was decided", remedy="see `pointsman inbox`")
+        return dict(card)
+
+    async def _go_on(self, run_id: str) -> None:
+        """Advance a run that waited, if what it waits for has been settled and its graph is at hand."""
+        if await self.engine.answered(run_id):
+            with contextlib.suppress(PointsmanError):  # who only looks need not have the graph: whoever resumes the run does
+                self.graph((await self.row(run_id))["graph"])
+                self.engine.advance(run_id)

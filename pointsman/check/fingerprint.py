@@ -39,6 +39,9 @@ def _collect(subject: Any, parts: dict[str, str]) -> None:
         parts[f"graph {type(subject).__name__}"] = canonical.digest(sorted(subject.nodes))
     elif hasattr(subject, "contract"):
         _collect(subject.contract.function, parts)
+    elif hasattr(subject, "declared"):
+        parts["declared"] = canonical.digest(subject.declared())
+        _collect(subject.returns, parts)
     elif callable(subject):
         _collect(type(subject), parts)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pointsman.cli import act, look, start
+from pointsman.cli import act, look, settle, start
 
 app = typer.Typer(
     name="pointsman",
@@ -21,9 +21,10 @@ app.command("run")(start.run)
 app.command("runs")(look.runs)
 app.command("show")(look.show)
 app.command("inbox")(look.inbox)
-app.command("approve")(act.approve)
-app.command("reject")(act.reject)
-app.command("answer")(act.answer)
+app.command("approve")(settle.approve)
+app.command("reject")(settle.reject)
+app.command("edit")(settle.edit)
+app.command("answer")(settle.answer)
 app.command("resume")(act.resume)
 app.command("rerun")(act.rerun)
 app.command("cancel")(act.cancel)

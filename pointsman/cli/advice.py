@@ -30,9 +30,21 @@ def _waiting(story: Story) -> list[Next]:
         return [*_answers(story), Next(f"pointsman resume {story.short}", "go on: every question has its answer")]
     ask = story.questions[0]
     who = f"; needs the role {ask.role}" if ask.role else ""
+    return decisions(ask.kind, ask.approval, "this", who)
+
+
+def decisions(kind: str, approval: str, which: str, who: str = "") -> list[Next]:
+    """What can be said to a question: of a call, or for a value."""
+    short = approval[:8]
+    if kind == "question":
+        return [
+            Next(f"pointsman answer {short}", f"answer {which} in a form, or with --value JSON|FILE{who}"),
+            Next(f"pointsman reject {short} --note TEXT", "leave it unanswered; the run goes on by its exit `rejected`"),
+        ]
     return [
-        Next(f"pointsman approve {ask.approval[:8]} --note TEXT", f"let exactly this {plain(ask.tool)} happen{who}"),
-        Next(f"pointsman reject {ask.approval[:8]} --note TEXT", "refuse it; the run goes on by its exit `rejected`"),
+        Next(f"pointsman approve {short} --note TEXT", f"let exactly {which} happen{who}"),
+        Next(f"pointsman reject {short} --note TEXT", "refuse it; the run goes on by its exit `rejected`"),
+        Next(f"pointsman edit {short}", "change its arguments in a form, or with --value JSON|FILE; that is a new call, judged anew"),
     ]
 
 

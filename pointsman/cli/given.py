@@ -47,6 +47,30 @@ def a_result(text: str | None) -> Any:
         ) from error
 
 
+def a_value(text: str) -> Any:
+    """The value of `--value`: JSON, a file of it, or `-` for stdin. Raises `BadInput`."""
+    try:
+        return _parsed(text)
+    except ValueError:
+        pass
+    try:
+        return _parsed(sys.stdin.read() if text == "-" else Path(text).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            f"--value {text[:80]!r} is neither JSON nor a readable file of it: {error}",
+            undone="nothing was decided, the question is still open",
+            remedy="give JSON; a text stands in quotes: --value '\"ACME\"'",
+        ) from error
+
+
+def a_typed(typed: str, *, text: bool) -> Any:
+    """What was typed into a field: the text itself where it is `text` or no JSON, else the JSON."""
+    try:
+        return typed if text else _parsed(typed)
+    except ValueError:
+        return typed
+
+
 def a_patch(assignments: Iterable[str], present: Mapping[str, Any]) -> dict[str, Any]:
     """Whole field values from `FIELD=JSON` and `FIELD.inner=JSON`; `present` holds the encoded trees they are laid over. Raises `BadInput`."""
     patch: dict[str, Any] = {}

@@ -9,7 +9,9 @@ from datetime import datetime
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from pointsman.cli.page import card, following, rows, state
+from pointsman.cli.advice import decisions
+from pointsman.cli.card import card
+from pointsman.cli.page import following, rows, state
 from pointsman.cli.plain import plain
 from pointsman.cli.printable import ago, clipped, counted
 from pointsman.cli.standing import story_of
@@ -61,27 +63,22 @@ def table(stories: Sequence[Story], limit: int) -> RenderableType:
     )
 
 
+def as_ask(item: Item) -> Ask:
+    """An item of the inbox as the card of it is made from."""
+    expires = item.expires_at.isoformat() if item.expires_at else None
+    facts = (item.approval_id, item.tool, item.node, item.role, None, "open", item.card, item.card_digest, expires)
+    return Ask(*facts, kind=item.kind, approved_by=list(item.approved_by))
+
+
 def cards(items: Sequence[Item]) -> RenderableType:
     """The inbox: every question as it is decided on."""
     if not items:
         return Text("Nothing waits for a person.")
     parts: list[RenderableType] = [Text(f"{counted(len(items), 'question')} for a person", "bold"), Text()]
     for item in items:
-        expires = item.expires_at.isoformat() if item.expires_at else None
-        ask = Ask(item.approval_id, item.tool, item.node, item.role, None, "open", item.card, item.card_digest, expires)
-        parts += [card(ask, f"{item.run_id[:8]} · {plain(item.graph)}"), Text()]
-    first = items[0].approval_id[:8]
-    why = "let exactly this call happen" if len(items) == 1 else "let exactly the first one happen"
-    return Group(
-        *parts,
-        following(
-            [
-                Next(f"pointsman approve {first} --note TEXT", why),
-                Next(f"pointsman reject {first} --note TEXT", "refuse it"),
-                Next(f"pointsman show {items[0].run_id[:8]}", "see how the run came to ask"),
-            ]
-        ),
-    )
+        parts += [card(as_ask(item), f"{item.run_id[:8]} · {plain(item.graph)}"), Text()]
+    steps = decisions(items[0].kind, items[0].approval_id, "this" if len(items) == 1 else "the first one")
+    return Group(*parts, following([*steps, Next(f"pointsman show {items[0].run_id[:8]}", "see how the run came to ask")]))
 
 
 def findings(places: Mapping[str, str], found: Sequence[Finding]) -> RenderableType:

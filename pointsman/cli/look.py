@@ -54,6 +54,8 @@ def show(
 
         async with Runs.open() as opened:
             found = await opened.get(run)
+            if await opened.fall_due(found):  # whoever looks lets what is overdue expire
+                await found.settled()
             return await (_verified(desk, opened, found) if verify else _shown(desk, opened, found))
 
     perform(command, json)

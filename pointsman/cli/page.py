@@ -11,6 +11,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from pointsman.cli.card import ROOM, WIDE, card, grid, value_line
 from pointsman.cli.plain import plain
 from pointsman.cli.printable import clipped, counted, duration, moment, preview
 from pointsman.cli.story import Ask, Call, Failure, Mark, Next, Step, Story, Value
@@ -20,9 +21,6 @@ STYLE = {
     "refused": "red", "unknown": "bold red", "open": "bold red", "denied": "red", "rejected": "red", "expired": "red", "limit": "red",
 }  # fmt: skip
 """Colours by state and outcome; every one of them also stands there as a word."""
-
-_ROOM, _WIDE = 160, 600
-"""Characters of a value in a step, and where somebody has to decide on it."""
 
 _TARGETS = {"__end__": "end"}
 
@@ -37,7 +35,7 @@ def page(story: Story) -> RenderableType:
 
 def ending(story: Story) -> RenderableType:
     """How a run stands, without its steps: what a command that advanced it says."""
-    return Group(_title(story), *([_grid(lines)] if (lines := _outcome(story)) else []), Text(), *_matters(story))
+    return Group(_title(story), *([grid(lines)] if (lines := _outcome(story)) else []), Text(), *_matters(story))
 
 
 def following(next_commands: Iterable[Next]) -> RenderableType:
@@ -108,29 +106,13 @@ def _head(story: Story) -> RenderableType:
     ]
     if story.key:
         lines.append(("key", Text(clipped(story.key, 80))))
-    lines += [("input", _value(value, _ROOM)) for value in story.inputs]
-    return Group(_title(story), _grid([*lines, *_outcome(story)]))
+    lines += [("input", value_line(value, ROOM)) for value in story.inputs]
+    return Group(_title(story), grid([*lines, *_outcome(story)]))
 
 
 def _outcome(story: Story) -> list[tuple[str, Text]]:
-    lines = [("reason", Text(clipped(story.reason, _WIDE)))] if story.reason else []
-    return lines + [("output", _value(value, _ROOM)) for value in story.outputs if value.new]
-
-
-def _grid(lines: Iterable[tuple[str, Text]], indent: int = 2, width: int = 8) -> RenderableType:
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(style="dim", no_wrap=True, min_width=width)
-    table.add_column(overflow="fold")
-    before = None
-    for label, text in lines:
-        table.add_row("" if label == before else label, text)
-        before = label
-    return Padding(table, (0, 0, 0, indent), expand=False) if table.row_count else Text()
-
-
-def _value(value: Value, room: int) -> Text:
-    shown = preview(value.tree, room) if value.kept else "(erased: its payload is gone)"
-    return Text.assemble((plain(value.name), "cyan"), f": {shown}")
+    lines = [("reason", Text(clipped(story.reason, WIDE)))] if story.reason else []
+    return lines + [("output", value_line(value, ROOM)) for value in story.outputs if value.new]
 
 
 def _step(step: Step) -> RenderableType:
@@ -151,10 +133,10 @@ def _step(step: Step) -> RenderableType:
     lines = _inputs(step.inputs)
     lines += [line for call in step.calls for line in _call(call)]
     lines += [("asked", _ask(ask)) for ask in step.asks]
-    lines += [("out", _value(value, _ROOM)) for value in step.outputs]
+    lines += [("out", value_line(value, ROOM)) for value in step.outputs]
     if step.to:
         lines.append(("then", _route(step)))
-    return Padding(Group(title, _grid(lines, indent=5, width=5)), (0, 0, 0, 2 * depth), expand=False)
+    return Padding(Group(title, grid(lines, indent=5, width=5)), (0, 0, 0, 2 * depth), expand=False)
 
 
 def _unended(step: Step) -> str:
@@ -167,13 +149,13 @@ def _inputs(values: list[Value]) -> list[tuple[str, Text]]:
     """Values that the page has shown already stand by their names."""
     known = [plain(value.name) for value in values if not value.new]
     lines = [("in", Text(", ".join(known), "cyan"))] if known else []
-    return lines + [("in", _value(value, _ROOM)) for value in values if value.new]
+    return lines + [("in", value_line(value, ROOM)) for value in values if value.new]
 
 
 def _route(step: Step) -> Text:
     targets = ", ".join(plain(_TARGETS.get(target, target)) for target in step.to)
     how = f"decided by {step.decided_by}" + (f", exit {plain(step.exit)}" if step.exit not in (None, "done") else "")
-    reason = f": {clipped(step.reason, _ROOM)}" if step.reason else ""
+    reason = f": {clipped(step.reason, ROOM)}" if step.reason else ""
     return Text.assemble("→ ", (targets, "bold"), (f"  ({how})", "dim"), reason)
 
 
@@ -195,28 +177,33 @@ def _call(call: Call) -> list[tuple[str, Text]]:
     )
     lines = [("call", line)]
     if call.request is not None and call.request.kept and call.request.tree:
-        lines.append(("", Text(f"with {preview(call.request.tree, _ROOM if call.effect == 'read' else _WIDE)}", "dim")))
+        lines.append(("", Text(f"with {preview(call.request.tree, ROOM if call.effect == 'read' else WIDE)}", "dim")))
     if call.trouble is not None:
-        lines.append(("", Text(f"{plain(call.trouble.type)}: {clipped(call.trouble.what, _WIDE)}", "red")))
+        lines.append(("", Text(f"{plain(call.trouble.type)}: {clipped(call.trouble.what, WIDE)}", "red")))
     elif call.result is not None and call.result.kept:
-        lines.append(("", Text(f"gave {preview(call.result.tree, _ROOM)}", "dim")))
+        lines.append(("", Text(f"gave {preview(call.result.tree, ROOM)}", "dim")))
     return lines
 
 
 def _ask(ask: Ask) -> Text:
     who = plain(ask.role or "anybody")
+    rule = f", by rule {plain(ask.rule or '')}" if ask.kind == "approval" else ", a value"
+    refused = f"; refused: {', '.join(map(plain, ask.refused))}" if ask.refused else ""
     if ask.state == "open":
-        return Text.assemble(f"{who}, by rule {plain(ask.rule or '')}: ", ("no answer yet", "yellow"))
-    note = f', who wrote: "{clipped(ask.note, _ROOM)}"' if ask.note else ""
-    by = f" by {plain(ask.by)} (known by {plain(ask.known_by or '?')})" if ask.by else ""
-    return Text.assemble(f"{who}, by rule {plain(ask.rule or '')}: ", (ask.state, STYLE.get(ask.state, "green")), by, note)
+        said = f"yes so far: {', '.join(map(plain, ask.approved_by))}" if ask.approved_by else "no answer yet"
+        return Text.assemble(f"{who}{rule}: ", (said, "yellow"), refused)
+    note = f', who wrote: "{clipped(ask.note, ROOM)}"' if ask.note else ""
+    names = " and ".join(map(plain, ask.approved_by)) if len(ask.approved_by) > 1 else plain(ask.by or "")
+    by = f" by {names} (known by {plain(ask.known_by or '?')})" if ask.by else ""
+    value = f": {preview(ask.value.tree, ROOM)}" if ask.value is not None and ask.value.kept else ""
+    return Text.assemble(f"{who}{rule}: ", (ask.state, STYLE.get(ask.state, "green")), by, value, note, refused)
 
 
 def _mark(mark: Mark) -> RenderableType:
     by = f" by {plain(mark.by)}" if mark.by else ""
-    reason = f": {clipped(mark.reason, _ROOM)}" if mark.reason else ""
-    line = Text.assemble(("─── ", "dim"), (f"{clipped(mark.text, _ROOM)}{by}{reason}", "yellow"))
-    return Group(line, _grid([("set", _value(value, _ROOM)) for value in mark.values], indent=5, width=5)) if mark.values else line
+    reason = f": {clipped(mark.reason, ROOM)}" if mark.reason else ""
+    line = Text.assemble(("─── ", "dim"), (f"{clipped(mark.text, ROOM)}{by}{reason}", "yellow"))
+    return Group(line, grid([("set", value_line(value, ROOM)) for value in mark.values], indent=5, width=5)) if mark.values else line
 
 
 def _matters(story: Story) -> list[RenderableType]:
@@ -234,33 +221,14 @@ def _matters(story: Story) -> list[RenderableType]:
 def _failure(failure: Failure) -> RenderableType:
     where = f"in {plain(failure.position)}" if failure.position else "between two steps"
     title = Text.assemble(("PARKED ", "bold red"), (where, "bold"), f" · {plain(failure.trouble.type)}")
-    lines = [("error", Text(clipped(failure.trouble.what, _WIDE), "red"))]
-    lines += [("input", _value(value, _ROOM)) for value in failure.inputs]
+    lines = [("error", Text(clipped(failure.trouble.what, WIDE), "red"))]
+    lines += [("input", value_line(value, ROOM)) for value in failure.inputs]
     lines.append(("affects", Text(", ".join(map(plain, failure.affected)) or "nothing downstream")))
-    return Group(title, _grid(lines))
+    return Group(title, grid(lines))
 
 
 def _unknown(call: Call) -> RenderableType:
     lines = [("call", Text(f"{call.call} in {plain(call.position)}, sent {counted(call.sends, 'time')}, key {(call.key or '')[:16]}"))]
     if call.request is not None:
-        lines.append(("with", Text(preview(call.request.tree, _WIDE))))
-    return Group(Text.assemble(("DID THIS HAPPEN? ", "bold red"), (plain(call.target), "bold")), _grid(lines))
-
-
-def card(ask: Ask, run: str | None = None) -> RenderableType:
-    """A question as the person who decides is shown it."""
-    facts = ask.card if isinstance(ask.card, dict) else {}
-    lines = [
-        ("node", Text(f"{plain(ask.node)}, rule {plain(ask.rule or str(facts.get('rule', '')))}")),
-        ("decides", Text(plain(ask.role or "anybody"))),
-    ]
-    arguments = facts.get("arguments")
-    if isinstance(arguments, dict):
-        lines += [("with", _value(Value(name, tree), _WIDE)) for name, tree in arguments.items()]
-    lines += [("run", Text(run))] if run else []
-    if ask.expires_at:
-        lines.append(("expires", Text(moment(ask.expires_at))))
-    title = Text.assemble(
-        ("MAY THIS HAPPEN? ", "bold yellow"), (plain(ask.tool), "bold"), f" ({plain(str(facts.get('effect', '')))}) · {ask.approval[:8]}"
-    )
-    return Group(title, _grid(lines))
+        lines.append(("with", Text(preview(call.request.tree, WIDE))))
+    return Group(Text.assemble(("DID THIS HAPPEN? ", "bold red"), (plain(call.target), "bold")), grid(lines))

@@ -42,7 +42,6 @@ def run(
     """
 
     async def command(desk: Desk) -> int:
-        from pointsman.cli.person import acting
         from pointsman.runs import Runs
 
         if (input is None) == (batch is None):
@@ -50,7 +49,7 @@ def run(
                 "give either --input or --batch", undone="no run was started", remedy="for example --input '{\"field\": 1}', or --batch DIR"
             )
         async with Runs.open() as runs:
-            who = acting(runs.project.root, by).name
+            who = runs.project.roles.acting(by).name
             if batch is not None:
                 return await _batch(desk, runs, graph, batch, glob, who)
             return await _one(desk, runs, graph, str(input), key, who)

@@ -45,6 +45,14 @@ class Ask:
     by: str | None = None
     known_by: str | None = None
     note: str | None = None
+    kind: str = "approval"
+    """`approval` of a call, or `question` for a value."""
+    approved_by: list[str] = field(default_factory=list)
+    """Who has said yes, where it needs several people."""
+    value: Value | None = None
+    """The edited arguments, or the answer."""
+    refused: list[str] = field(default_factory=list)
+    """Who tried to decide and might not, and why."""
 
 
 @dataclass(slots=True)
@@ -204,7 +212,9 @@ class Story:
         if self.failure is not None:
             return f"{self.failure.node or self.failure.trouble.type}: {self.failure.trouble.what}"
         if self.questions:
-            return f"asks {self.questions[0].role or 'anybody'}: {self.questions[0].tool}"
+            ask = self.questions[0]
+            what = ask.tool or str(ask.card.get("question", "") if isinstance(ask.card, dict) else "")
+            return f"asks {ask.role or 'anybody'}: {what}"
         return self.reason or ", ".join(self.effects)
 
     def data(self, *, whole: bool = True) -> dict[str, Any]:

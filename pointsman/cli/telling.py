@@ -199,6 +199,7 @@ class _Teller:
             self._payloads.get(card),
             card,
             fields.get("expires_at"),
+            kind="approval" if fields["tool"] else "question",
         )
         self._asks[ask.approval] = ask
         step = self._steps.get((event.branch, event.position))
@@ -208,8 +209,16 @@ class _Teller:
     def _ask_decided(self, event: Event) -> None:
         ask = self._asks.get(event.fields["approval"])
         if ask is not None:
-            ask.state, ask.by, ask.known_by = event.fields["decision"], event.fields["by"], event.fields.get("known_by")
-            ask.note = self._text(event, "note")
+            ask.by, ask.known_by, ask.note = event.fields["by"], event.fields.get("known_by"), self._text(event, "note")
+            ask.value = self._value(event, "value")
+            needed = ask.card.get("quorum", 1) if isinstance(ask.card, dict) else 1
+            ask.approved_by += [event.fields["by"]] if event.fields["decision"] == "approved" and needed > 1 else []
+            ask.state = "open" if event.fields["decision"] == "approved" and len(ask.approved_by) < needed > 1 else event.fields["decision"]
+
+    def _ask_refused(self, event: Event) -> None:
+        ask = self._asks.get(event.fields["approval"])
+        if ask is not None:
+            ask.refused.append(f"{event.fields['by']} ({event.fields['reason']})")
 
     def _ask_expired(self, event: Event) -> None:
         ask = self._asks.get(event.fields["approval"])

@@ -87,21 +87,17 @@ class Gateway:
         depth = follow(step.ns)
         digest = self.journal.payload_of(request.public)
         k = step.next_k(request.target, digest)
+        edited = await self._asking.edited(request, step, k)
+        if edited is not None:
+            return await self.call(edited, step)
         found = self.tape.exact(step.ns, request.target, digest, k, step.attempt)
         if found is not None and found.outcome not in (None, "unknown"):
             return await self._give_back(request, step, found)
         if found is not None:
             return await self._resolve(request, step, found)
         call_id = step.call_id(request.target, digest, k)
-        facts = {
-            "call": call_id,
-            "ns": step.ns,
-            "target": request.target,
-            "effect": request.effect,
-            "k": k,
-            "attempt": step.attempt,
-            "depth": depth,
-        }
+        where = {"call": call_id, "ns": step.ns, "target": request.target, "effect": request.effect}
+        facts = where | {"k": k, "attempt": step.attempt, "depth": depth}
         earlier = self.tape.earlier(step.position, request.target, digest, k, step.ns, is_effect=request.is_effect)
         if earlier is not None:
             return await self._give_again(request, step, digest, facts, earlier)

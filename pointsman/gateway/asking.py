@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from langgraph.errors import GraphInterrupt
@@ -56,33 +57,44 @@ class Asking:
         self, request: Request, step: Step, digest: str, facts: dict[str, Any], decision: Decision, corrected: Recorded | None
     ) -> Approval:
         """The approval for exactly this call. Without one the question is put on record and the step stops here."""
-        version = {"graph": self._gateway.rules.version, "policies": [policy.digest() for policy in step.policies]}
-        bound = {
-            "tool": request.target,
-            "arguments": request.public,
-            "node": step.place.node,
-            "run": self._gateway.journal.run_id,
-            **version,
-        }
-        binding = self._gateway.journal.payload_of(bound)
-        approval = self._gateway.approvals.find(step.position, binding, self._gateway.journal.branch)
-        if approval is not None and approval.state in ("open", "approved") and approval.is_due(self._gateway.clock.now()):
-            await self._gateway.append(
-                self._gateway.journal.draft("ask.expired", step.position, approval=approval.approval_id),
-                statements=[approvals_.expired(approval)],
-            )
         card = await self._card(request, step, decision, corrected)
-        if approval is None:
-            approval = await self._open(step, binding, card, decision, request.target)
-        if approval.state == "open":
-            step.asks[approval.approval_id] = Interrupt(approvals_.interrupt_value(approval, card), id=approval.approval_id)
-            raise GraphInterrupt(tuple(step.asks.values()))
+        approval = await self.asked(step, self._binding(request, step), card, decision, request.target, facts["k"])
         if approval.state in ("rejected", "expired"):
             error = Rejected if approval.state == "rejected" else Expired
-            who = f"{approval.by} rejected it" if approval.by else "nobody decided in time"
+            who = f"{approval.by} rejected it" if approval.state == "rejected" else "it was not decided in time"
             said = Decision(Verdict.ASK, decision.rule, f"{who} (approval {approval.approval_id[:8]})")
             raise await self.deny(step, digest, facts | {"approval": approval.approval_id}, said, error if request.is_effect else Denied)
         return approval
+
+    async def asked(
+        self, step: Step, binding: str, card: dict[str, Any], decision: Decision, tool: str, k: int = 0, *, anew: bool = False
+    ) -> Approval:
+        """The question of this binding, once it has been settled; until then it is on record and the step stops here."""
+        gate = self._gateway
+        approval = gate.approvals.find(step.position, binding, gate.journal.branch, anew=anew)
+        if approval is not None and approval.state in ("open", "approved") and approval.is_due(gate.clock.now()):
+            draft = gate.journal.draft("ask.expired", step.position, approval=approval.approval_id)
+            await gate.append(draft, statements=[approvals_.expired(approval)])
+        if approval is None:
+            approval = await self._open(step, binding, card, decision, tool, k)
+        if approval.state == "open":
+            step.asks[approval.approval_id] = Interrupt(approvals_.interrupt_value(approval, card), id=approval.approval_id)
+            raise GraphInterrupt(tuple(step.asks.values()))
+        return approval
+
+    async def edited(self, request: Request, step: Step, k: int) -> Request | None:
+        """What a person made of this call instead of approving it: another call, with the arguments they gave. None where nobody did."""
+        for approval in self._gateway.approvals.edited(step.position, k):
+            if request.again_with is not None and approval.value is not None and approval.binding == self._binding(request, step):
+                arguments = canonical.decode(await self._gateway.payload(approval.value))
+                origin = {"by": approval.by, "before": request.public, "approval": approval.approval_id}
+                return replace(request.again_with(arguments), edited=origin)
+        return None
+
+    def _binding(self, request: Request, step: Step) -> str:
+        version = {"graph": self._gateway.rules.version, "policies": [policy.digest() for policy in step.policies]}
+        run = {"node": step.place.node, "run": self._gateway.journal.run_id}
+        return self._gateway.journal.payload_of({"tool": request.target, "arguments": request.public, **run, **version})
 
     async def _card(self, request: Request, step: Step, decision: Decision, corrected: Recorded | None) -> dict[str, Any]:
         """What the person is shown, made by code alone."""
@@ -94,11 +106,16 @@ class Asking:
             "rule": decision.rule,
             "reason": decision.reason,
         }
+        card |= {"quorum": decision.quorum} if decision.quorum > 1 else {}
+        card |= {"not_by": list(decision.not_by)} if decision.not_by else {}
+        card |= {"compensation": request.compensation} if request.compensation else {}
+        card |= {"editable": True} if request.again_with is not None else {}
+        card |= {"edited": dict(request.edited)} if request.edited else {}
         if corrected is not None:
             card["corrects"] = {"arguments": await self._gateway.payload(corrected.digest), "call": corrected.call}
         return card
 
-    async def _open(self, step: Step, binding: str, card: dict[str, Any], decision: Decision, tool: str) -> Approval:
+    async def _open(self, step: Step, binding: str, card: dict[str, Any], decision: Decision, tool: str, k: int) -> Approval:
         approval_id = self._gateway.approvals.next_id(self._gateway.journal.run_id, step.position, binding)
         if step.account.reserve(approval_id, Spend(approvals=1)) is not None:
             raise await self.limit(
@@ -116,10 +133,17 @@ class Asking:
             "role": decision.role,
             "expires_at": expires,
             "rule": decision.rule,
+            "k": k or None,
+            "quorum": decision.quorum if decision.quorum > 1 else None,
+            "not_by": list(decision.not_by) or None,
+            "known_by": list(decision.known_by) or None,
         }
-        draft = self._gateway.journal.draft(
-            "ask.opened", step.position, payloads={"binding": binding, "card": self._gateway.journal.payload_of(card)}, **fields
+        gate = self._gateway
+        draft = gate.journal.draft(
+            "ask.opened", step.position, payloads={"binding": binding, "card": gate.journal.payload_of(card)}, **fields
         )
-        approval = Approval(approval_id, step.position, binding, draft.payloads["card"], tool, step.place.node, decision.role, expires)
-        await self._gateway.append(draft, statements=[approvals_.opened(self._gateway.journal.run_id, approval)])
-        return self._gateway.approvals.get(approval_id) or approval
+        shown = (approval_id, step.position, binding, draft.payloads["card"], tool, step.place.node, decision.role, expires)
+        await gate.append(draft, statements=[approvals_.opened(gate.journal.run_id, Approval(*shown))])
+        approval = gate.approvals.get(approval_id)
+        assert approval is not None
+        return approval

@@ -38,6 +38,12 @@ class Request:
     """Makes the call under an idempotency key."""
     probe: Callable[[], Awaitable[Any]] | None = None
     """Asks whether an effect happened: its result, or None."""
+    compensation: str | None = None
+    """What undoes it, by name."""
+    again_with: Callable[[Mapping[str, Any]], Request] | None = None
+    """The same call with other arguments; None where a person may not change them."""
+    edited: Mapping[str, Any] | None = None
+    """Where a person changed the arguments: who, what they were, and at which question."""
 
     @property
     def is_effect(self) -> bool:
@@ -81,4 +87,6 @@ def tool_request(contract: Contract, arguments: Mapping[str, Any]) -> Request:
         returns=contract.returns,
         perform=partial(contract.perform, typed),
         probe=partial(contract.reconcile, **typed) if contract.reconcile else None,
+        compensation=contract.compensate and str(getattr(contract.compensate, "name", None) or getattr(contract.compensate, "__name__", "")),
+        again_with=partial(tool_request, contract),
     )

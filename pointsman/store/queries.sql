@@ -135,3 +135,7 @@ SELECT max(branch) AS branch FROM pointsman.journal WHERE run_id = %s
 
 -- name: read_run_and_salt
 SELECT r.*, s.salt FROM pointsman.run r JOIN pointsman.salt s USING (run_id) WHERE r.run_id = %s
+
+-- name: runs_with_due_approvals
+SELECT DISTINCT a.run_id FROM pointsman.approval a JOIN pointsman.run r USING (run_id)
+WHERE a.state = 'open' AND a.expires_at <= %s AND r.state NOT IN ('done', 'failed', 'cancelled') AND (%s::text IS NULL OR a.run_id = %s)

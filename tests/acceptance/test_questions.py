@@ -1,103 +1,193 @@
-"""Several questions at once: each answer goes to its own call, and none is swallowed."""
+"""A question node: a typed value from a person, or none; the run waits without anybody holding it."""
 
-import asyncio
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import END, START
+from langgraph.types import Command
+from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
 
-from pointsman import Policy, Runs, allow, ask, effect
-from pointsman.errors import PointsmanError
-from tests.acceptance.world import ASK_PAY, OpenRuns, State, World, approve_all, flow, go, line, open_items, output
+from pointsman import FAILED, Limits, Workflow, question
+from pointsman.errors import BadInput, Conflict, NotAllowed
+from pointsman.evidence import verify
+from pointsman.testing import StillClock
+from tests.acceptance.world import OpenRuns, go, open_items, output, roles, told
 
 pytestmark = pytest.mark.anyio
 
 
-def asks(world: World, *amounts: int, swallow: bool = False) -> Any:
-    """A plain graph whose one body pays several amounts at once."""
-    t = world.tools()
-
-    async def one(amount: int) -> str:
-        try:
-            return str(await t.pay.ainvoke({"amount": amount}))
-        except PointsmanError as error:
-            return type(error).__name__
-        except Exception:
-            if swallow:
-                return "swallowed"
-            raise
-
-    async def body(state: State) -> State:
-        return {"log": list(await asyncio.gather(*(one(amount) for amount in amounts)))}
-
-    return StateGraph(State).add_node("body", body).add_edge(START, "body").compile()
+class Bill(BaseModel):
+    number: str
+    total: Decimal = Field(ge=0)
 
 
-async def decide(runs: Runs, run: Any, **decisions: str) -> None:
-    """Decide on the questions about some amounts, each as soon as it is asked."""
-    left = {int(amount.removeprefix("a")): decision for amount, decision in decisions.items()}
-    while left:
-        item = next(item for item in await open_items(runs, run) if item.card["arguments"]["amount"] in left)
-        decision = left.pop(item.card["arguments"]["amount"])
-        await (runs.approve if decision == "yes" else runs.reject)(item, by="dana")
-        await run.settled()
+class Paper(TypedDict, total=False):
+    bill: Bill
+    findings: list[str]
+    log: str
+    ran: int
 
 
-async def test_each_equal_call_needs_a_yes_of_its_own(open_runs: OpenRuns, world: World) -> None:
-    t = world.tools()
-
-    async def twice(state: State) -> State:
-        return {"log": [await t.pay.ainvoke({"amount": 5}), await t.pay.ainvoke({"amount": 5})]}
-
-    sub = StateGraph(State).add_node("twice", twice).add_edge(START, "twice").compile()
-    async with open_runs(line(("sub", sub), policy=ASK_PAY)) as runs:
-        run, _ = await go(runs)
-        [first] = await open_items(runs, run)
-        await runs.approve(first, by="dana")
-        assert (await run.settled()).state == "waiting"
-        [second] = await open_items(runs, run)
-        assert second.approval_id != first.approval_id
-        assert world.asked("pay") == [5]
-        await runs.approve(second, by="dana")
-        assert (await run.settled()).state == "done"
-        assert world.asked("pay") == [5, 5]
+def asking(*, limits: Limits | None = None, **options: Any) -> Any:
+    """A clerk is asked for a bill; where each exit leads is noted."""
+    graph = Workflow(Paper, name="flow", limits=limits)
+    graph.add_node("person", question("Correct the fields", shows=("bill", "findings"), returns=Bill, writes="bill", **options))
+    graph.add_edge(START, "person")
+    for exit in ("answered", "rejected", "expired", "limit"):
+        graph.add_node(exit, lambda state, name=exit: {"log": name})
+    graph.add_exits("person", answered="answered", rejected="rejected", expired="expired", limit="limit")
+    return graph.compile()
 
 
-@pytest.mark.parametrize("order", [("a10", "a20"), ("a20", "a10")])
-@pytest.mark.parametrize("slow", [10, 20])
-async def test_each_answer_goes_to_its_own_call(open_runs: OpenRuns, world: World, order: tuple[str, str], slow: int) -> None:
-    world.delay = lambda amount: 0.02 if amount == slow else 0.0
-    async with open_runs(line(("sub", asks(world, 10, 20)), policy=ASK_PAY)) as runs:
-        run, _ = await go(runs)
-        await decide(runs, run, **dict(zip(order, ("yes", "no") if order[0] == "a10" else ("no", "yes"), strict=True)))
-        assert (await run.settled()).state == "done"
-        assert world.asked("pay") == [10]
-        assert (await output(runs, run))["log"] == ["paid 10", "Rejected"]
+GIVEN = {"bill": {"number": "7", "total": "48.00"}, "findings": ["the total is odd"]}
 
 
-async def test_a_swallowed_question_still_stops_the_step(open_runs: OpenRuns, world: World) -> None:
-    async with open_runs(line(("sub", asks(world, 10, 20, swallow=True)), policy=ASK_PAY)) as runs:
-        run, summary = await go(runs)
+async def test_an_answer_is_a_typed_value(open_runs: OpenRuns) -> None:
+    async with open_runs(asking()) as runs:
+        run, summary = await go(runs, GIVEN)
         assert summary.state == "waiting"
-        await approve_all(runs, run)
-        assert (await output(runs, run))["log"] == ["paid 10", "paid 20"]
-        assert sorted(world.asked("pay")) == [10, 20]
-
-
-async def test_the_first_of_two_branches_that_is_approved_goes_on_without_the_other(open_runs: OpenRuns, world: World) -> None:
-    t = world.tools()
-    graph = flow(policy=Policy(allow(), ask("pay")))
-    for name in ("one", "two"):
-        graph.add_node(name, effect(t.pay, reads=("amount",), writes="receipt" if name == "one" else "note"))
-        graph.add_edge(START, name)
-        graph.add_exits(name, done=END, default=END)
-    async with open_runs(graph.compile()) as runs:
-        run, _ = await go(runs, {"amount": 5})
-        first, second = await open_items(runs, run)
-        assert {first.node, second.node} == {"one", "two"}
-        await runs.approve(first, by="dana")
-        assert (await run.settled()).state == "waiting"
-        assert world.asked("pay") == [5]
-        await runs.approve(second, by="dana")
+        [item] = await open_items(runs, run)
+        assert (item.kind, item.tool, item.card["question"], item.card["writes"]) == ("question", "", "Correct the fields", "bill")
+        assert item.card["shows"] == {"bill": {"number": "7", "total": {"$decimal": "48"}}, "findings": ["the total is odd"]}
+        assert item.card["present"] == item.card["shows"]["bill"]
+        assert set(item.card["schema"]["properties"]) == {"number", "total"}
+        await runs.answer(item, {"number": "7", "total": "84.00"}, by="dana", note="digits swapped")
         assert (await run.settled()).state == "done"
-        assert (world.asked("pay"), len(world.keys)) == ([5, 5], 2)
+        found = await output(runs, run)
+        assert (found["bill"], found["log"]) == ({"number": "7", "total": {"$decimal": "84"}}, "answered")
+        [decided] = await told(runs, run, "ask.decided")
+        assert (decided.fields["decision"], decided.fields["by"], decided.payloads["card"]) == ("answered", "dana", item.card_digest)
+        routes = [
+            (event.fields["by"], event.fields["exit"]) for event in await told(runs, run, "route.taken") if event.position == "person@1"
+        ]
+        assert routes == [("human", "answered")]
+        assert await verify(runs.owner.store, run.run_id) == []
+
+
+@pytest.mark.parametrize("bad", [{"number": "7", "total": "-1"}, {"number": "7"}, "48", None, {"number": 7, "total": "NaN"}, []])
+async def test_a_bad_answer_leaves_the_question_open(open_runs: OpenRuns, bad: Any) -> None:
+    async with open_runs(asking()) as runs:
+        run, _ = await go(runs, GIVEN)
+        [item] = await open_items(runs, run)
+        with pytest.raises(BadInput, match="bill"):
+            await runs.answer(item, bad, by="dana")
+        assert ((await run.summary()).state, await told(runs, run, "ask.decided")) == ("waiting", [])
+        [item] = await open_items(runs, run)
+        await runs.answer(item, Bill(number="8", total=Decimal(2)), by="dana")
+        assert (await run.settled()).state == "done"
+        assert (await output(runs, run))["bill"]["number"] == "8"
+
+
+async def test_a_question_may_be_rejected(open_runs: OpenRuns) -> None:
+    async with open_runs(asking()) as runs:
+        run, _ = await go(runs, GIVEN)
+        [item] = await open_items(runs, run)
+        for wrong in (runs.approve(item, by="dana"), runs.edit(item, {"bill": None}, by="dana")):
+            with pytest.raises(Conflict):
+                await wrong
+        await runs.reject(item, by="dana", note="not ours")
+        assert (await run.settled()).state == "done"
+        assert (await output(runs, run))["log"] == "rejected"
+        with pytest.raises(Conflict):
+            await runs.answer(item, {"number": "8", "total": 1}, by="dana")
+
+
+async def test_a_question_expires(open_runs: OpenRuns) -> None:
+    clock = StillClock()
+    async with open_runs(asking(expires=timedelta(days=3)), clock=clock) as runs:
+        run, _ = await go(runs, GIVEN)
+        [item] = await open_items(runs, run)
+        clock.advance(timedelta(days=3))
+        with pytest.raises(Conflict, match="expired"):
+            await runs.answer(item, {"number": "8", "total": 1}, by="dana")
+        assert (await run.settled()).state == "done"
+        assert (await output(runs, run))["log"] == "expired"
+
+
+async def test_only_who_holds_the_role_answers(open_runs: OpenRuns, home: Path) -> None:
+    roles(home, clerk=["dana"])
+    async with open_runs(asking(role="clerk", known_by=("os",))) as runs:
+        run, _ = await go(runs, GIVEN)
+        assert await runs.inbox(role="controller") == []
+        [item] = await runs.inbox(role="clerk")
+        for by, known_by in (("lee", "os"), ("dana", "code")):
+            with pytest.raises(NotAllowed):
+                await runs.answer(item, {"number": "8", "total": 1}, by=by, known_by=known_by)
+        await runs.answer(item, {"number": "8", "total": 1}, by="dana", known_by="os")
+        assert (await run.settled()).state == "done"
+
+
+async def test_questions_count_among_the_approvals(open_runs: OpenRuns) -> None:
+    async with open_runs(asking(limits=Limits(approvals=0))) as runs:
+        run, summary = await go(runs, GIVEN)
+        assert (summary.state, (await output(runs, run))["log"]) == ("done", "limit")
+        assert await told(runs, run, "ask.opened") == []
+
+
+async def test_a_resume_value_answers_nothing(open_runs: OpenRuns) -> None:
+    graph = asking()
+    async with open_runs(graph) as runs:
+        run, _ = await go(runs, GIVEN)
+        [item] = await open_items(runs, run)
+        thread = {"configurable": {"thread_id": run.run_id}}
+        for value in ({"number": "9", "total": 9}, {item.approval_id: {"number": "9", "total": 9}}):
+            result = await graph.ainvoke(Command(resume=value), thread)
+            assert (await run.summary()).state == "waiting"
+            [interrupt] = result["__interrupt__"]
+            [action], [config] = interrupt.value["action_requests"], interrupt.value["review_configs"]
+            assert action["name"] == config["action_name"] == "person"
+            assert (action["description"], set(action["args"])) == ("Correct the fields", {"bill", "findings"})
+            assert config["allowed_decisions"] == ["edit", "reject"]
+            assert (interrupt.id, interrupt.value["card_digest"]) == (item.approval_id, item.card_digest)
+        await runs.answer(item, {"number": "8", "total": 1}, by="dana")
+        assert (await run.settled()).state == "done"
+
+
+async def test_it_is_asked_again_in_a_loop_and_when_it_is_rerun(open_runs: OpenRuns) -> None:
+    graph = Workflow(Paper, name="flow")
+    graph.add_node("person", question("Which?", shows=("bill",), returns=Bill, writes="bill"), max_visits=2)
+    graph.add_node("check", lambda state: {"ran": state.get("ran", 0) + 1})
+    graph.add_edge(START, "person").add_exits("person", answered="check", limit=FAILED, default=FAILED)
+    graph.add_conditional_edges("check", lambda state: "person" if state["bill"].total > 5 else END, ["person", END])
+    async with open_runs(graph.compile()) as runs:
+        run, _ = await go(runs, GIVEN)
+        for total, state in ((48, "waiting"), (4, "done")):
+            [item] = await open_items(runs, run)
+            await runs.answer(item, {"number": "7", "total": total}, by="dana")
+            assert (await run.settled()).state == state
+        await runs.rerun(run, node="person", by="lee")
+        assert (await run.settled()).state == "waiting"
+        [item] = await open_items(runs, run)
+        await runs.answer(item, {"number": "9", "total": 1}, by="dana")
+        assert (await run.settled()).state == "done"
+        assert (await output(runs, run))["bill"]["number"] == "9"
+        await runs.rerun(run, node="check", by="lee")
+        assert (await run.settled()).state == "done", "what was answered stands"
+
+
+async def test_a_question_in_a_workflow_within_a_workflow(open_runs: OpenRuns) -> None:
+    outer = Workflow(Paper, name="outer")
+    outer.add_node("inner", asking()).add_edge(START, "inner").add_edge("inner", END)
+    async with open_runs(outer.compile()) as runs:
+        run, _ = await go(runs, GIVEN, graph="outer")
+        [item] = await open_items(runs, run)
+        with pytest.raises(BadInput):
+            await runs.answer(item, {"number": "8"}, by="dana")
+        await runs.answer(item, {"number": "8", "total": 1}, by="dana")
+        assert (await run.settled()).state == "done"
+        assert (await output(runs, run))["log"] == "answered"
+
+
+def test_what_it_asks_is_part_of_the_version() -> None:
+    first, same, other = asking(), asking(), asking(role="clerk")
+    assert first.plan.rules.version == same.plan.rules.version != other.plan.rules.version
+
+
+@pytest.mark.parametrize("wrong", [{"text": " "}, {"shows": "bill"}, {"returns": StillClock}, {"known_by": ("face",)}])
+def test_a_question_that_cannot_be_asked_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(BadInput):
+        question(**({"text": "Which?", "writes": "bill"} | wrong))

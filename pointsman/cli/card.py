@@ -1,0 +1,95 @@
+"""A question as the person who decides is shown it: made by code from the card on record, foreign text quoted and made plain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from pointsman import canonical
+from pointsman.cli.plain import plain
+from pointsman.cli.printable import clipped, moment, preview
+from pointsman.cli.story import Ask, Value
+
+ROOM, WIDE = 160, 600
+"""Characters of a value in a step, and where somebody has to decide on it."""
+
+_KEPT_OUT = {"starter": "who started the run", "editor": "who put a value into it"}
+
+
+def grid(lines: Iterable[tuple[str, Text]], indent: int = 2, width: int = 8) -> RenderableType:
+    """Labelled lines, a label that repeats left out."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True, min_width=width)
+    table.add_column(overflow="fold")
+    before = None
+    for label, text in lines:
+        table.add_row("" if label == before else label, text)
+        before = label
+    return Padding(table, (0, 0, 0, indent), expand=False) if table.row_count else Text()
+
+
+def value_line(value: Value, room: int) -> Text:
+    """A named value in about `room` characters; one that is cut where somebody decides on it is told by its length and digest."""
+    shown = preview(value.tree, room) if value.kept else "(erased: its payload is gone)"
+    if room >= WIDE and value.kept:
+        size = len(canonical.dumps(value.tree))
+        shown += f" · cut: {size:,} bytes in all, sha256 {canonical.digest_of(value.tree)[:16]}" if size > room else ""
+    return Text.assemble((plain(value.name), "cyan"), f": {shown}")
+
+
+def card(ask: Ask, run: str | None = None) -> RenderableType:
+    """The whole card, of a call or of a question for a value."""
+    facts = ask.card if isinstance(ask.card, dict) else {}
+    lines = _value_asked(facts) if ask.kind == "question" else _call_asked(ask, facts)
+    lines += [("run", Text(run))] if run else []
+    if ask.expires_at:
+        lines.append(("expires", Text(moment(ask.expires_at))))
+    lines.append(("card", Text(f"sha256 {plain(ask.card_digest)[:16]}", "dim")))
+    if ask.kind == "question":
+        what = Text.assemble(("A QUESTION ", "bold yellow"), (clipped(str(facts.get("question", "")), WIDE), "bold"))
+    else:
+        what = Text.assemble(("MAY THIS HAPPEN? ", "bold yellow"), (plain(ask.tool), "bold"), f" ({plain(str(facts.get('effect', '')))})")
+    head = [("node", Text(plain(ask.node) + (f", rule {_rule(ask, facts)}" if _rule(ask, facts) else ""))), ("decides", _who(ask, facts))]
+    return Group(what.append(f" · {ask.approval[:8]}"), grid([*head, *lines]))
+
+
+def _rule(ask: Ask, facts: Mapping[str, Any]) -> str:
+    return "" if ask.kind == "question" else plain(ask.rule or str(facts.get("rule", "")))
+
+
+def _who(ask: Ask, facts: Mapping[str, Any]) -> Text:
+    parts = [plain(ask.role or "anybody")]
+    if facts.get("quorum"):
+        said = ", ".join(map(plain, ask.approved_by))
+        parts.append(f"{facts['quorum']} different people" + (f" (yes so far: {said})" if said else ""))
+    parts += [f"not {_KEPT_OUT.get(word, plain(str(word)))}" for word in facts.get("not_by", ())]
+    return Text(", ".join(parts))
+
+
+def _value_asked(facts: Mapping[str, Any]) -> list[tuple[str, Text]]:
+    shown = facts.get("shows")
+    lines = [("shows", value_line(Value(name, tree), WIDE)) for name, tree in shown.items()] if isinstance(shown, dict) else []
+    return [*lines, ("answer", Text(f"goes into {plain(str(facts.get('writes', '')))}"))]
+
+
+def _call_asked(ask: Ask, facts: Mapping[str, Any]) -> list[tuple[str, Text]]:
+    lines = _named("with", facts.get("arguments"))
+    edited, corrects = facts.get("edited"), facts.get("corrects")
+    if isinstance(edited, dict):
+        lines.append(("edited", Text(f"by {plain(str(edited.get('by')))}; before that it was", "yellow")))
+        lines += _named("edited", edited.get("before"))
+    if isinstance(corrects, dict):
+        lines.append(("corrects", Text(f"{plain(ask.tool)} has happened already, with", "yellow")))
+        lines += _named("corrects", corrects.get("arguments"))
+    if facts.get("compensation"):
+        lines.append(("undone by", Text(plain(str(facts["compensation"])))))
+    return lines
+
+
+def _named(label: str, arguments: Any) -> list[tuple[str, Text]]:
+    return [(label, value_line(Value(name, tree), WIDE)) for name, tree in arguments.items()] if isinstance(arguments, dict) else []

@@ -1,0 +1,225 @@
+"""The commands that settle what waits for a person: `approve`, `reject`, `edit`, `answer`. An ID is a question's, or that of a call nobody knows the outcome of."""
+
+# ruff: noqa: PLC0415 - a command imports what it needs when it is called, so that `--help` does not load LangGraph (four CPU-seconds)
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pointsman.cli.desk import DONE, FINDING, As, Desk, Graph, Json, perform
+from pointsman.errors import BadInput, Conflict, NotFound
+
+if TYPE_CHECKING:
+    from pointsman.principal import Person
+    from pointsman.runs import Item, Run, Runs
+
+AskId = Annotated[str, typer.Argument(metavar="ID", help="The question's id, or its beginning; see `pointsman inbox`.")]
+Note = Annotated[str, typer.Option("--note", help="Why; goes on the record.")]
+Given = Annotated[
+    str | None,
+    typer.Option("--value", metavar="JSON|FILE", help="What is given: JSON, a file of it, or - for stdin. Without it a form is shown."),
+]
+
+_OPEN = "nothing was decided, the question is still open"
+
+
+def approve(approval: AskId, note: Note = "", by: As = None, graph: Graph = None, json: Json = False) -> None:
+    """Let the call on the card happen, and go on.
+
+    Exactly that call: with other arguments it is asked about again. Where several people must say yes, this is one of them. Exit code
+    1 where the run parks after it.
+    """
+
+    async def said(runs: Runs, item: Item, person: Person, _: Desk) -> None:
+        await runs.approve(item, by=person.name, note=note, known_by=person.known_by)
+
+    _settle(approval, said, by, graph, json)
+
+
+def reject(approval: AskId, note: Note = "", by: As = None, graph: Graph = None, json: Json = False) -> None:
+    """Refuse the call on the card, or to answer a question, and go on.
+
+    Exit code 1 where the run parks after it.
+    """
+
+    async def said(runs: Runs, item: Item, person: Person, _: Desk) -> None:
+        await runs.reject(item, by=person.name, note=note, known_by=person.known_by)
+
+    _settle(approval, said, by, graph, json)
+
+
+def edit(approval: AskId, value: Given = None, note: Note = "", by: As = None, graph: Graph = None, json: Json = False) -> None:
+    """Change the arguments of the call on the card, and go on.
+
+    What comes of it is a new call: the policy judges it anew, and may ask about it on a card of its own. Arguments that --value
+    does not name stay as they are. Exit code 1 where the run parks after it.
+    """
+
+    async def said(runs: Runs, item: Item, person: Person, desk: Desk) -> None:
+        from pointsman import canonical
+
+        async def give(arguments: Any) -> None:
+            if not isinstance(arguments, dict):
+                raise BadInput("the arguments are no JSON object", undone=_OPEN, remedy="give them by name: --value '{\"amount\": 450}'")
+            await runs.edit(item, arguments, by=person.name, note=note, known_by=person.known_by)
+
+        if item.kind == "question":
+            raise Conflict("it asks for a value and is about no call", undone=_OPEN, remedy=f"`pointsman answer {item.approval_id[:8]}`")
+        present = {name: canonical.decode(tree) for name, tree in item.card["arguments"].items()}
+        await _given(desk, item, value, {}, present, give)
+
+    _settle(approval, said, by, graph, json)
+
+
+def answer(
+    question: Annotated[str, typer.Argument(metavar="ID", help="A question's id, or that of a call of unknown outcome, or its beginning.")],
+    *,
+    value: Given = None,
+    note: Note = "",
+    happened: Annotated[
+        bool | None, typer.Option("--happened/--did-not-happen", help="Of an unknown call: what you found out at the outside system.")
+    ] = None,
+    result: Annotated[str | None, typer.Option("--result", metavar="JSON", help="What that call answered, where it happened.")] = None,
+    run: Annotated[str | None, typer.Option("--run", metavar="RUN", help="Its run, where several parked runs have such a call.")] = None,
+    by: As = None,
+    graph: Graph = None,
+    json: Json = False,
+) -> None:
+    """Answer a question, or say whether an unknown effect happened, and go on.
+
+    A question takes a value of its type: in a form, or with --value. An unknown effect takes --happened or --did-not-happen.
+    """
+    if happened is None and result is None:
+        _settle(question, _answered(value, note), by, graph, json, "; of an unknown call say --happened or --did-not-happen")
+    if happened is None or value is not None or (result is not None and not happened):
+        _wrong_use(json)
+    _reconcile(question, run, by, graph, json, happened=bool(happened), result=result)
+
+
+def _answered(value: str | None, note: str) -> Callable[[Runs, Item, Person, Desk], Awaitable[None]]:
+    async def said(runs: Runs, item: Item, person: Person, desk: Desk) -> None:
+        from pointsman import canonical
+
+        async def give(answer: Any) -> None:
+            await runs.answer(item, answer, by=person.name, note=note, known_by=person.known_by)
+
+        if item.kind != "question":
+            short = item.approval_id[:8]
+            raise Conflict("it asks about a call", undone=_OPEN, remedy=f"`pointsman approve {short}`, or reject it, or edit it")
+        schema, present = canonical.decode(item.card["schema"]), canonical.decode(item.card.get("present"))
+        await _given(desk, item, value, schema, present, give)
+
+    return said
+
+
+def _wrong_use(json: bool) -> None:
+    async def command(_: Desk) -> int:
+        raise BadInput(
+            "say --happened (with --result JSON where it answered something) or --did-not-happen; --value answers a question",
+            undone="nothing was changed",
+        )
+
+    perform(command, json)
+
+
+def _settle(
+    approval: str,
+    said: Callable[[Runs, Item, Person, Desk], Awaitable[None]],
+    by: str | None,
+    graph: str | None,
+    json: bool,
+    hint: str = "",
+) -> None:
+    async def command(desk: Desk) -> int:
+        from pointsman.cli.standing import finish, ready
+        from pointsman.runs import Runs
+
+        async with Runs.open() as runs:
+            item = await _item(runs, approval, hint)
+            person = runs.project.roles.acting(by)
+            run = await runs.get(item.run_id)
+            await ready(runs, run, graph)
+            await said(runs, item, person, desk)
+            await finish(desk, runs, run)
+            return FINDING if (await run.summary()).state == "parked" else DONE
+
+    perform(command, json)
+
+
+async def _item(runs: Runs, beginning: str, hint: str = "") -> Item:
+    """The one open question whose id begins so. Raises `NotFound`."""
+    found = [item for item in await runs.inbox() if item.approval_id.startswith(beginning)]
+    if len(found) != 1:
+        raise NotFound(
+            f"{'no open question' if not found else 'more than one open question'} has an id that begins with {beginning!r}{hint}",
+            undone="nothing was decided",
+            remedy="see `pointsman inbox`; what was settled, or has expired, is not in it",
+        )
+    return found[0]
+
+
+async def _given(desk: Desk, item: Item, text: str | None, schema: Any, present: Any, give: Callable[[Any], Awaitable[None]]) -> None:
+    """Give what `--value` says, or what is typed into a form, again until it fits."""
+    from pointsman.cli.given import a_value
+
+    if text is not None:
+        return await give(a_value(text))
+    if desk.json or not sys.stdin.isatty():
+        raise BadInput("nobody is here to fill in a form", undone=_OPEN, remedy="give --value JSON|FILE")
+    return await _form(desk, item, schema, present, give)
+
+
+async def _form(desk: Desk, item: Item, schema: Any, present: Any, give: Callable[[Any], Awaitable[None]]) -> None:
+    from rich.text import Text
+
+    from pointsman.cli.card import card
+    from pointsman.cli.form import fill, typed_line
+    from pointsman.cli.listing import as_ask
+    from pointsman.cli.plain import plain
+
+    desk.left = f"Nothing was decided: `pointsman show {item.run_id[:8]}`."
+    desk.out.print(card(as_ask(item), item.run_id[:8]), Text("\nEnter keeps what stands in brackets; Ctrl-C leaves.", "dim"), sep="\n")
+    name = str(item.card.get("writes") or item.tool)
+    while True:
+        present = fill(schema, present, name, typed_line)
+        try:
+            return await give(present)
+        except BadInput as error:
+            desk.err.print(Text(plain(error.what), "red"))
+
+
+def _reconcile(call: str, run: str | None, by: str | None, graph: str | None, json: bool, *, happened: bool, result: str | None) -> None:
+    async def command(desk: Desk) -> int:
+        from pointsman.cli.given import a_result
+        from pointsman.cli.standing import finish, ready
+        from pointsman.runs import Runs
+
+        async with Runs.open() as runs:
+            found = await (runs.get(run) if run else _run_of(runs, call))
+            person = runs.project.roles.acting(by)
+            await ready(runs, found, graph)
+            await runs.reconcile(found, call, happened=happened, result=a_result(result), by=person.name)
+            return await finish(desk, runs, found)
+
+    perform(command, json)
+
+
+async def _run_of(runs: Runs, call: str) -> Run:
+    """The parked run that waits for word of this call. Raises `NotFound`."""
+    from pointsman.cli.standing import story_of
+
+    found = []
+    for summary in await runs.list(states=("parked", "waiting")):
+        run = await runs.get(summary.run_id)
+        if any(unknown.call.startswith(call) for unknown in (await story_of(runs, run, summary)).unknown):
+            found.append(run)
+    if len(found) != 1:
+        raise NotFound(
+            f"{'no parked run waits' if not found else 'more than one parked run waits'} for word of a call {call!r}",
+            undone="nothing was changed",
+            remedy="see `pointsman runs --state parked`, or say --run RUN",
+        )
+    return found[0]

@@ -1,0 +1,171 @@
+"""What people say to a run's questions: yes, no, other arguments, a value. And what time says when nobody did.
+
+Each decision is one transaction that locks the run's head, checks that it still applies and that this person may, and appends. A
+decision that is refused is on record as well (`ask.refused`), once for each person and reason: who tried what they may not is a fact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pointsman.approval import Approval, Approvals, expired
+from pointsman.errors import Conflict, NotAllowed, NotFound, PointsmanError
+from pointsman.event import Event
+from pointsman.journal import draft_event
+from pointsman.lease import Owner
+from pointsman.outside import Locked, locked
+from pointsman.principal import KNOWN_BY, Roles
+from pointsman.segment import FINISHED
+
+_NAME = 200
+"""Characters of a name at most: it stands in events."""
+
+_UNDONE = "nothing was decided"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What a person says to one question, on the card they were shown."""
+
+    decision: str
+    """approved · rejected · edited · answered."""
+    by: str
+    known_by: str
+    card_digest: str
+    note: str = ""
+    value: Callable[[Approval], tuple[Any, tuple[str, ...]]] | None = None
+    """Checks the edited arguments or the answer against the question on record; the value, and the names of what an edit changes. Raises `BadInput`, `Conflict`."""
+
+
+async def decide(owner: Owner, run_id: str, approval_id: str, said: Said, roles: Roles) -> None:
+    """Put a person's decision on record. Raises `NotAllowed` where they may not, `Conflict` where it no longer applies, `BadInput` where what they give does not fit."""
+    if said.known_by not in KNOWN_BY or not said.by.strip() or len(said.by) > _NAME:
+        raise NotAllowed(
+            f"nobody is named who decides (by={said.by[:_NAME]!r}, known_by={said.known_by[:_NAME]!r})",
+            undone=_UNDONE,
+            remedy=f"say by= with a name, and known_by= as one of {', '.join(KNOWN_BY)}",
+        )
+    async with locked(owner, run_id) as run:
+        error = await _decided(run, run_id, approval_id, said, roles)
+    if error is not None:
+        raise error
+
+
+async def _decided(run: Locked, run_id: str, approval_id: str, said: Said, roles: Roles) -> PointsmanError | None:
+    run.unfinished()
+    events = await run.events()
+    approval = Approvals(events).get(approval_id)
+    what = f"question {approval_id[:8]} of run {run_id[:8]}"
+    if approval is None:
+        raise NotFound(f"there is no {what}", undone=_UNDONE, remedy="see `pointsman inbox`")
+    if approval.state == "open" and approval.is_due(run.owner.clock.now()):
+        await _expire(run, approval)
+        return Conflict(f"{what} had expired at {approval.expires_at}", undone=_UNDONE, remedy="the run goes on by its exit `expired`")
+    reason, error = _inapplicable(approval, said, what) or _forbidden(approval, said, roles, events, what) or ("", None)
+    if error is not None:
+        await _refuse(run, approval, said, reason, events)
+        return error
+    payloads = {"card": said.card_digest}
+    changed: tuple[str, ...] = ()
+    if said.value is not None:
+        value, changed = said.value(approval)
+        payloads["value"] = await run.keep(value)
+    if said.note:
+        payloads["note"] = await run.keep(said.note)
+    fields = {
+        "approval": approval_id,
+        "decision": said.decision,
+        "by": said.by,
+        "known_by": said.known_by,
+        "changed": list(changed) or None,
+    }
+    await run.append(draft_event("ask.decided", run.owner.clock, approval.position, payloads=payloads, **fields))
+    if said.decision != "approved" or len({*approval.yes, said.by}) >= approval.quorum:
+        await run.tx.run("set_approval", said.decision, said.by, approval_id)
+    return None
+
+
+def _inapplicable(approval: Approval, said: Said, what: str) -> tuple[str, PointsmanError] | None:
+    """Why a decision does not apply to the question as it stands now, whoever makes it."""
+    if approval.state != "open":
+        return "closed", Conflict(f"{what} is {approval.state} already", undone=_UNDONE, remedy="see `pointsman inbox`")
+    if approval.card_digest != said.card_digest:
+        return "card", Conflict(
+            f"{what}: the card that was shown is not the card of this question",
+            undone=_UNDONE,
+            remedy="look at it again: `pointsman inbox`",
+        )
+    if said.decision in (("approved", "edited") if approval.asks_for_value else ("answered",)):
+        kind, ways = (
+            ("asks for a value", "answer or reject it") if approval.asks_for_value else ("is about a call", "approve, reject or edit it")
+        )
+        return "kind", Conflict(f"{what} {kind}, so it cannot be {said.decision}", undone=_UNDONE, remedy=ways)
+    return None
+
+
+def _forbidden(approval: Approval, said: Said, roles: Roles, events: list[Event], what: str) -> tuple[str, PointsmanError] | None:
+    """Why this person may not decide so."""
+    by, see = said.by, f"see {roles.path}"
+    if approval.known_by and said.known_by not in approval.known_by:
+        ways = " or ".join(approval.known_by)
+        return "known_by", NotAllowed(f"{by} is known by {said.known_by}, and {what} needs somebody known by {ways}", undone=_UNDONE)
+    if approval.role is not None and not roles.holds(by, approval.role):
+        return "role", NotAllowed(f"{by} does not hold the role {approval.role}, which decides on {what}", undone=_UNDONE, remedy=see)
+    if (approval.quorum > 1 or approval.not_by) and not roles.knows(by):
+        return "unknown", NotAllowed(
+            f"{by} is nobody that the project knows, and {what} must tell people apart", undone=_UNDONE, remedy=see
+        )
+    if said.decision == "rejected":  # a no needs nobody else, and is never too much
+        return None
+    if by in approval.yes:
+        return "twice", NotAllowed(f"{by} has approved {what} already; it needs {approval.quorum} different people", undone=_UNDONE)
+    return _separated(approval, by, events, what)
+
+
+def _separated(approval: Approval, by: str, events: list[Event], what: str) -> tuple[str, PointsmanError] | None:
+    """Why separation of duty keeps a person out."""
+    starter = events[0].fields.get("by")
+    if "starter" in approval.not_by and starter in (None, by):
+        told = f"{by} started the run" if starter else "who started the run is not on record"
+        remedy = None if starter else "start runs with by=, so that people can be told apart"
+        return "starter", NotAllowed(f"{told}, and {what} is not for that person", undone=_UNDONE, remedy=remedy)
+    if "editor" in approval.not_by and by in editors(events):
+        return "editor", NotAllowed(f"{by} put a value into the run, and {what} is not for that person", undone=_UNDONE)
+    return None
+
+
+def editors(events: Iterable[Event]) -> set[str]:
+    """Everybody who put a value into a run by hand: edited a call, answered a question, patched a rerun, told the result of a call."""
+    hands = {"edited", "answered"}
+    told = (
+        e for e in events if e.kind in ("run.repaired", "call.reconciled") or (e.kind == "ask.decided" and e.fields["decision"] in hands)
+    )
+    return {str(event.fields.get("by")) for event in told}
+
+
+async def _refuse(run: Locked, approval: Approval, said: Said, reason: str, events: list[Event]) -> None:
+    told = {"approval": approval.approval_id, "decision": said.decision, "by": said.by, "known_by": said.known_by, "reason": reason}
+    if not any(event.kind == "ask.refused" and event.fields == told for event in events):
+        await run.append(draft_event("ask.refused", run.owner.clock, approval.position, payloads={"card": approval.card_digest}, **told))
+
+
+async def _expire(run: Locked, approval: Approval) -> None:
+    await run.append(draft_event("ask.expired", run.owner.clock, approval.position, approval=approval.approval_id))
+    statement, values = expired(approval)
+    await run.tx.run(statement, *values)
+
+
+async def fall_due(owner: Owner, run_id: str | None = None) -> list[str]:
+    """Put on record that the time of questions has run out, of one run or of all, though no process was there when it did; the runs concerned."""
+    now = owner.clock.now()
+    found = []
+    for row in await owner.store.fetch("runs_with_due_approvals", now, run_id, run_id):
+        async with locked(owner, row["run_id"]) as run:
+            due = [approval for approval in Approvals(await run.events()).open() if approval.is_due(now)]
+            if due and run.row["state"] not in FINISHED:
+                found.append(row["run_id"])
+                for approval in due:
+                    await _expire(run, approval)
+    return found

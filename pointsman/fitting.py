@@ -1,0 +1,74 @@
+"""Whether what a person gives fits what is asked: an answer its type, edited arguments the tool's. Checked before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from pointsman import canonical
+from pointsman.approval import Approval
+from pointsman.errors import BadInput, Conflict
+from pointsman.gateway.questioning import Question
+from pointsman.node import Node
+from pointsman.schema import faults
+from pointsman.workflow import Controlled
+
+_UNDONE = "nothing was decided, the question is still open"
+
+
+def fitting_answer(graph: Controlled, approval: Approval, card: Mapping[str, Any], value: Any) -> Any:
+    """`value` as the type that the question asks for. Raises `BadInput`, and `Conflict` where the graph does not hold the question."""
+    asked = [part.subject for part in _parts(graph) if part.name == approval.node and isinstance(part.subject, Question)]
+    same = [question for question in asked if (question.text, question.writes) == (card.get("question"), card.get("writes"))]
+    if not same:
+        raise Conflict(
+            f"graph {graph.plan.name!r} has no such question in a node {approval.node!r}, so an answer cannot be checked",
+            undone=_UNDONE,
+            remedy="load the version of the graph that asked, or reject it",
+        )
+    try:
+        checked = same[0].answer(value)
+        canonical.encode(checked)
+    except ValidationError as error:
+        raise BadInput(
+            f"the answer does not fit: {'; '.join(faults(same[0].writes, error))}",
+            undone=_UNDONE,
+            remedy="give a value of the type on the card",
+        ) from error
+    return checked
+
+
+def fitting_arguments(
+    graph: Controlled, approval: Approval, card: Mapping[str, Any], given: Mapping[str, Any]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The arguments on the card with those that are `given` in their place, typed, and the names of those that change.
+
+    Raises `BadInput` where they do not fit or nothing changes, `Conflict` where the tool is nowhere declared.
+    """
+    contracts = [contract for part in _parts(graph) for contract in part.contracts if contract.name == approval.tool]
+    if not contracts or not card.get("editable"):
+        raise Conflict(
+            f"no node of graph {graph.plan.name!r} declares {approval.tool}, so edited arguments cannot be checked",
+            undone=_UNDONE,
+            remedy="approve or reject it; `pointsman rerun` changes the state it came from",
+        )
+    before = {name: canonical.decode(tree) for name, tree in card["arguments"].items()}
+    try:
+        arguments = contracts[0].validate(before | dict(given))
+        tree = canonical.encode(arguments)
+    except ValidationError as error:
+        raise BadInput(
+            f"the arguments do not fit: {'; '.join(faults(approval.tool, error))}", undone=_UNDONE, remedy="give values of the tool's types"
+        ) from error
+    changed = tuple(name for name in tree if tree[name] != card["arguments"].get(name))
+    if not changed:
+        raise BadInput("the arguments are those on the card: nothing was edited", undone=_UNDONE, remedy="approve it as it is")
+    return arguments, changed
+
+
+def _parts(graph: Controlled) -> list[Node]:
+    """Every node of a workflow and of the workflows in it."""
+    builders = [graph.builder, *(getattr(below, "builder", None) for _, below in graph.get_subgraphs(recurse=True))]
+    return [part for builder in builders for part in getattr(builder, "parts", {}).values()]

@@ -1,0 +1,227 @@
+"""People at the command line, each command a process of its own: quorum, edits, questions, claims, and cards that tell no lies."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pointsman.store.embedded import EmbeddedPostgres
+from tests.acceptance.test_cli_project import Project
+
+ME = pwd.getpwuid(os.getuid()).pw_name
+
+GRAPH = '''"""A bill is corrected by a clerk and paid with the controllers' consent."""
+
+import os
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+from langgraph.graph import END, START
+from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
+
+from pointsman import Policy, Workflow, ask, effect, question, tool
+
+
+class Bill(BaseModel):
+    payee: str
+    total: Decimal = Field(ge=0)
+
+
+class State(TypedDict, total=False):
+    bill: Bill
+    receipt: str
+
+
+@tool(effect="submit", key="key")
+def pay(bill: Bill, key: str = "") -> str:
+    """Pay it."""
+    with (Path(os.environ["WORLD"]) / "paid").open("a") as paid:
+        paid.write(f"{bill.payee} {bill.total}\\n")
+    return "paid"
+
+
+def flow(name, first, **rule):
+    made = Workflow(State, name=name, policy=Policy(ask(pay, **rule)))
+    made.add_node("pay", effect(pay, reads=("bill",), writes="receipt"))
+    made.add_exits("pay", done=END, default=END)
+    if first:
+        made.add_node("clerk", question("Which bill?", shows=("bill",), returns=Bill, writes="bill", role="clerk"))
+        made.add_edge(START, "clerk").add_exits("clerk", answered="pay", default=END)
+    else:
+        made.add_edge(START, "pay")
+    return made.compile()
+
+
+paying = flow("paying", False, role="controller", quorum=2)
+single = flow("single", False, role="controller")
+asking = flow("asking", True, role="controller")
+"""As it is."""
+hurried = flow("hurried", False, role="controller", expires=timedelta(milliseconds=1))
+'''
+
+
+@pytest.fixture(scope="module")
+def project() -> Iterator[Project]:
+    """One project for the whole file; its server is kept up between commands."""
+    root = Path(tempfile.mkdtemp(prefix="pm-"))
+    made = Project(root)
+    (root / "graphs" / "bills.py").write_text(GRAPH)
+    names = {name: f"./graphs/bills.py:{name}" for name in ("paying", "single", "asking", "hurried")}
+    (root / "langgraph.json").write_text(json.dumps({"dependencies": ["."], "graphs": names}))
+    people = '[roles]\ncontroller = ["dana", "kim"]\nclerk = ["lee"]\n'
+    (root / "guards" / "roles.toml").write_text(f'allow_as = true\n{people}[os]\n{ME} = "lee"\n')
+    client = EmbeddedPostgres.start(root / "h", linger=0)
+    yield made
+    made.close()
+    client.close()
+    shutil.rmtree(root, ignore_errors=True)
+
+
+def started(project: Project, graph: str, payee: str, total: str = "480") -> str:
+    """The question that a fresh run asks."""
+    told = project.run("run", graph, "--input", json.dumps({"bill": {"payee": payee, "total": total}}), "--json")
+    assert told.code == 0, told.err
+    return str(told.data["questions"][0]["approval"])
+
+
+def paid(project: Project) -> list[str]:
+    return project.lines("paid")
+
+
+def test_several_people_in_several_processes(project: Project) -> None:
+    question = started(project, "paying", "ann")
+    first = project.run("approve", question[:8], "--as", "dana")
+    assert (first.code, "yes so far: dana" in first.out) == (0, True), first.out + first.err
+    for who, why in (("dana", "has approved"), ("lee", "does not hold the role")):
+        refused = project.run("approve", question, "--as", who)
+        assert (refused.code, why in " ".join(refused.err.split())) == (1, True), refused.err
+    assert paid(project) == []
+    assert project.run("approve", question, "--as", "kim").code == 0
+    assert paid(project) == ["ann 480"]
+    run = project.run_of("done")
+    page = " ".join(project.run("show", run, "--verify").out.split())
+    assert "approved by dana and kim (known by as)" in page
+    assert "refused: dana (twice), lee (role)" in page
+    assert "chain whole" in page
+
+
+def test_two_processes_decide_at_once(project: Project) -> None:
+    before = len(paid(project))
+    question = started(project, "single", "bob")
+    both = [project.start("approve", question, "--as", "dana"), project.start("approve", question, "--as", "kim")]
+    codes = sorted(command.ended().code for command in both)
+    assert codes in ([0, 1], [0, 2]), [command.err.read_text() for command in both]
+    assert paid(project)[before:] == ["bob 480"]
+
+
+def test_an_edit_is_a_new_call_with_a_card_of_its_own(project: Project) -> None:
+    before = len(paid(project))
+    question = started(project, "single", "cy")
+    nobody = project.run("edit", question, "--as", "dana")
+    assert (nobody.code, "--value" in nobody.err) == (2, True)
+    bad = project.run("edit", question, "--as", "dana", "--value", '{"bill": {"payee": "cy", "total": -1}}')
+    assert (bad.code, "bill.total" in bad.err) == (2, True), bad.err
+    edited = project.run("edit", question, "--as", "dana", "--value", '{"bill": {"payee": "cy", "total": 450}}', "--note", "a discount")
+    assert edited.code == 0, edited.err
+    assert "edited by dana" in " ".join(edited.out.split())
+    assert project.run("approve", question, "--as", "kim").code == 2, "the old question is closed"
+    [item] = project.json("inbox")
+    assert item["approval_id"] != question
+    assert project.run("approve", item["approval_id"], "--as", "dana").code == 0
+    assert paid(project)[before:] == ["cy 450"]
+
+
+def test_a_question_is_answered_with_a_value(project: Project) -> None:
+    question = started(project, "asking", "di")
+    page = project.run("inbox").out
+    assert "A QUESTION Which bill?" in page
+    assert f"pointsman answer {question[:8]}" in page
+    assert project.run("approve", question).code == 1, "a value is asked for"
+    assert project.run("answer", question).code == 2, "nobody is there to fill in a form"
+    bad = project.run("answer", question, "--value", '{"payee": "di"}')
+    assert (bad.code, "bill.total" in bad.err) == (2, True), bad.err
+    (project.root / "bill.json").write_text('{"payee": "di", "total": 84.10}')
+    assert project.run("answer", question, "--value", "bill.json", "--as", "dana").code == 1, "a controller is no clerk"
+    told = project.run("answer", question, "--value", "bill.json", "--json")
+    assert told.code == 0, told.err
+    [asked] = told.data["questions"]
+    assert asked["card"]["arguments"]["bill"]["total"] == {"$decimal": "84.1"}
+    assert project.run("reject", asked["approval"], "--as", "dana").code == 0
+
+
+def test_a_question_is_answered_in_a_form(project: Project) -> None:
+    question = started(project, "asking", "ed")
+    ours, theirs = pty.openpty()
+    environment = os.environ | project.env
+    command = [sys.executable, "-m", "pointsman.cli", "answer", question]
+    with subprocess.Popen(
+        command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=project.root, env=environment
+    ) as process:
+        os.write(ours, b"\n-5\n\n84.10\n")  # the payee as it is and a total that does not fit, then the same with one that does
+        assert process.stdout is not None
+        told = process.stdout.read().decode()
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == 0, told
+    assert "bill.payee (string) [ed]" in told
+    assert "greater than or equal to 0" in told
+    [item] = [item for item in project.json("inbox") if item["graph"] == "asking"]
+    assert item["card"]["arguments"]["bill"] == {"payee": "ed", "total": {"$decimal": "84.1"}}
+    assert project.run("reject", item["approval_id"], "--as", "dana").code == 0
+
+
+@pytest.mark.parametrize("look", ["inbox", "show", "resume"])
+def test_what_is_overdue_expires_at_the_next_look(project: Project, look: str) -> None:
+    before = len(paid(project))
+    question = started(project, "hurried", "fay")
+    run = project.run_of("waiting")
+    time.sleep(0.01)
+    looked = project.run(look, *(() if look == "inbox" else (run,)))
+    assert looked.code == 0, looked.err
+    assert project.json("show", run)["state"] == "done"
+    assert project.run("approve", question, "--as", "dana").code == 2
+    assert paid(project)[before:] == []
+
+
+def test_a_card_tells_no_lies(project: Project) -> None:
+    question = started(project, "single", "p\u0430yp\u0430l \u202etxt.exe\x1b[2J [bold]x[/bold] " + "y" * 100_000)
+    page = project.run("inbox").out
+    flat = "".join(page.split())
+    assert "p\\u{430}yp\\u{430}l" in flat
+    assert "\\u{202e}txt.exe\\u{1b}[2J[bold]x[/bold]" in flat
+    assert not {"\x1b", "\u202e", "\u0430"} & set(page)
+    assert len(page) < 5000
+    [item] = [item for item in project.json("inbox") if item["approval_id"] == question]
+    assert f"sha256{item['card_digest'][:16]}" in flat
+    assert "bytesinall,sha256" in flat
+    assert project.run("reject", question, "--as", "dana").code == 0
+
+
+def test_an_operating_system_user_acts_under_the_name_that_the_project_gives(project: Project) -> None:
+    question = started(project, "asking", "gus")
+    assert project.run("reject", question).code == 0, "lee is a clerk"
+    roles = project.root / "guards" / "roles.toml"
+    text = roles.read_text()
+    roles.write_text(text.replace(f'{ME} = "lee"', 'somebody = "lee"').replace("allow_as = true", ""))
+    try:
+        question = started(project, "asking", "hal")
+        refused = project.run("reject", question)
+        assert (refused.code, f"os:{ME} does not hold the role clerk" in " ".join(refused.err.split())) == (1, True), refused.err
+        claimed = project.run("reject", question, "--as", "lee")
+        assert (claimed.code, "is not allowed here" in claimed.err) == (2, True)
+    finally:
+        roles.write_text(text)
+    assert project.run("reject", question).code == 0
