@@ -7,7 +7,9 @@ from pointsman.limit import Limits
 from pointsman.node.code import code
 from pointsman.node.context import Context
 from pointsman.node.effect import effect
+from pointsman.node.infer import infer
 from pointsman.policy import Policy, allow, arg, ask, deny
+from pointsman.price import Price
 from pointsman.runs import Runs
 from pointsman.tool import tool
 from pointsman.workflow import FAILED, QUARANTINED, Workflow
@@ -16,9 +18,9 @@ __all__ = [
     # A graph
     "FAILED", "QUARANTINED", "Command", "Context", "InputFile", "Limits", "Send", "Workflow",
     # What may stand in it
-    "code", "effect", "tool",
+    "code", "effect", "infer", "tool",
     # What is done with it
     "Runs",
     # What may be done
-    "Policy", "allow", "arg", "ask", "deny",
+    "Policy", "Price", "allow", "arg", "ask", "deny",
 ]  # fmt: skip

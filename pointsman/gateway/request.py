@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from pointsman import canonical
 from pointsman.errors import ToolFailed
 from pointsman.limit import Spend
-from pointsman.tool import Contract
+from pointsman.tool import WORLD_UNCHANGED, Contract
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +38,17 @@ class Request:
     """Makes the call under an idempotency key."""
     probe: Callable[[], Awaitable[Any]] | None = None
     """Asks whether an effect happened: its result, or None."""
+    unbounded: str = ""
+    """Why what it can cost at most is not known, where a cap would need that; empty where it is known."""
+    cost: Callable[[Any], Spend] | None = None
+    """What it really cost, from its result as an encoded tree or from the error it ended with; None for the worst case."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What its intent says besides: plain facts without personal data."""
 
     @property
     def is_effect(self) -> bool:
         """Whether it changes the world."""
-        return self.effect != "read"
+        return self.effect not in WORLD_UNCHANGED
 
     def revive(self, tree: Any) -> Any:
         """The result as the caller gets it, from its encoded form: always read back, so that a first call and one from the record give the same. Raises `ToolFailed`."""

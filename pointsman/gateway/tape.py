@@ -12,6 +12,7 @@ from typing import Any
 
 from pointsman.errors import Divergence
 from pointsman.event import Event
+from pointsman.tool import WORLD_UNCHANGED
 
 
 @dataclass(slots=True)
@@ -95,7 +96,7 @@ class Tape:
     def other_effect(self, position: str, target: str, digest: str, ns: str) -> Recorded | None:
         """A finished effect of the same tool at the same position of an earlier branch under another digest: the new call corrects it."""
         for call in reversed(self._by_position.get(position, [])):
-            if call.ns != ns and call.outcome == "done" and call.effect != "read" and call.target == target and call.digest != digest:
+            if call.ns != ns and call.outcome == "done" and call.effect not in WORLD_UNCHANGED and call.target == target and call.digest != digest:
                 return call
         return None
 

@@ -66,6 +66,10 @@ class Node:
     exits: tuple[str, ...] = ()
     """Exits that must be routed; `limit` comes with every kind."""
     limits: Limits | None = None
+    model: Any = None
+    """The model it speaks to: its own, else the workflow's; None for the environment's."""
+    declared: Mapping[str, Any] | None = None
+    """What else decides what it does, as plain data of its version."""
     name: str = ""
     max_visits: int | None = None
     routes: dict[str, str] = field(default_factory=dict)
