@@ -55,7 +55,9 @@ def controlled(model: BaseChatModel, *, timeout: float = TIMEOUT, max_tokens: in
     try:
         object.__setattr__(copy, "__class__", new_class(base.__name__, (_Door, base), {}, lambda space: space.update(members)))
     except TypeError as error:
-        raise BadInput(f"a {base.__name__} cannot be put behind the gateway: {error}", remedy="use a pydantic chat model such as ChatOpenAI") from error
+        raise BadInput(
+            f"a {base.__name__} cannot be put behind the gateway: {error}", remedy="use a pydantic chat model such as ChatOpenAI"
+        ) from error
     return copy
 
 
@@ -75,17 +77,20 @@ class _Door(_Base):
         provider, name = str(told.get("ls_provider") or self._llm_type), str(told.get("ls_model_name") or type(self).__name__)
         return f"{provider}:{name}", provider, name
 
-    async def _agenerate(self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **options: Any) -> ChatResult:
+    async def _agenerate(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **options: Any
+    ) -> ChatResult:
         wanted = options.get("response_format")
 
         async def once(sent: Mapping[str, Any]) -> dict[str, Any]:
-            result = await super(_Door, self)._agenerate(messages, stop=stop, **sent)
-            return answer.record(result.generations[0], result.llm_output)
+            return await self._door_whole(messages, stop, sent)
 
         kept = await _gate(self).call_model(self._door_call(messages, stop, options, once))
         return ChatResult(generations=[ChatGeneration(message=answer.message(kept, wanted))])
 
-    async def _astream(self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **options: Any) -> AsyncIterator[ChatGenerationChunk]:
+    async def _astream(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **options: Any
+    ) -> AsyncIterator[ChatGenerationChunk]:
         """What arrives is passed on while it arrives, and is one answer on record; an answer from the record is one chunk."""
         wanted = options.get("response_format")
         arrived: asyncio.Queue[ChatGenerationChunk | None] = asyncio.Queue()
@@ -133,13 +138,17 @@ class _Door(_Base):
             )
         return asyncio.run_coroutine_threadsafe(self._agenerate(messages, stop, **options), gate.loop).result()
 
-    def _stream(self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **options: Any) -> Iterator[ChatGenerationChunk]:
+    def _stream(
+        self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **options: Any
+    ) -> Iterator[ChatGenerationChunk]:
         """As `_generate`, with the whole answer as one chunk."""
         options.pop("stream", None)
         message = self._generate(messages, stop, **options).generations[0].message
         yield ChatGenerationChunk(message=AIMessageChunk(**{**message.model_dump(exclude={"type"}), "chunk_position": "last"}))
 
-    def _door_call(self, messages: list[BaseMessage], stop: list[str] | None, options: Mapping[str, Any], once: Callable[[Mapping[str, Any]], Any]) -> ModelCall:
+    def _door_call(
+        self, messages: list[BaseMessage], stop: list[str] | None, options: Mapping[str, Any], once: Callable[[Mapping[str, Any]], Any]
+    ) -> ModelCall:
         payload = payload_of(self, messages, stop, options)
         if int(payload.get("n") or 1) > 1:
             raise BadInput("a model call asks for one answer, not for several (n)", undone="the call was not made", remedy="leave n out")
@@ -158,13 +167,23 @@ class _Door(_Base):
             output_tokens=output_cap(payload), timeout=self.door_timeout, perform=perform,
         )  # fmt: skip
 
-    async def _door_parts(self, messages: list[BaseMessage], stop: list[str] | None, sent: Mapping[str, Any]) -> AsyncIterator[ChatGenerationChunk]:
-        """The provider's own stream, or its whole answer as one part where the model's class cannot stream."""
-        own = super()
-        if own._astream.__func__ is BaseChatModel._astream and own._stream.__func__ is BaseChatModel._stream:  # type: ignore[attr-defined]
+    async def _door_whole(self, messages: list[BaseMessage], stop: list[str] | None, sent: Mapping[str, Any]) -> dict[str, Any]:
+        """The provider's whole answer; from a thread where the model's class is synchronous, since LangChain's way to one leads back here."""
+        own: Any = super()
+        if own._agenerate.__func__ is BaseChatModel._agenerate:
+            result = await asyncio.to_thread(own._generate, messages, stop=stop, **sent)
+        else:
             result = await own._agenerate(messages, stop=stop, **sent)
-            kept = answer.record(result.generations[0], {"finish_reason": "stop", **(result.llm_output or {})})
-            yield ChatGenerationChunk(message=answer.chunk(kept))
+        return answer.record(result.generations[0], result.llm_output)
+
+    async def _door_parts(
+        self, messages: list[BaseMessage], stop: list[str] | None, sent: Mapping[str, Any]
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        """The provider's own stream, or its whole answer as one part where the model's class has none."""
+        own: Any = super()
+        if own._astream.__func__ is BaseChatModel._astream:
+            kept = await self._door_whole(messages, stop, sent)
+            yield ChatGenerationChunk(message=answer.chunk({"finish": "stop", **kept}))
             return
         async for part in own._astream(messages, stop=stop, **sent):
             yield part
@@ -173,7 +192,11 @@ class _Door(_Base):
 def _gate(model: _Door) -> Any:
     gate = port.get()
     if gate is None:
-        raise NotAllowed(f"model {model.named()[0]} was called outside a step", undone="the call was not made", remedy="call it from a node of a running workflow")
+        raise NotAllowed(
+            f"model {model.named()[0]} was called outside a step",
+            undone="the call was not made",
+            remedy="call it from a node of a running workflow",
+        )
     return gate
 
 

@@ -56,7 +56,9 @@ def chunk(kept: Mapping[str, Any], response_format: Any = None) -> AIMessageChun
     """A recorded answer as the one chunk of a stream."""
     whole = message(kept, response_format)
     calls = [
-        tool_call_chunk(name=call["name"], args=call["args"] if isinstance(call["args"], str) else json.dumps(call["args"]), id=call["id"], index=place)
+        tool_call_chunk(
+            name=call["name"], args=call["args"] if isinstance(call["args"], str) else json.dumps(call["args"]), id=call["id"], index=place
+        )
         for place, call in enumerate([*whole.tool_calls, *whole.invalid_tool_calls])
     ]
     return AIMessageChunk(
@@ -72,17 +74,18 @@ def chunk(kept: Mapping[str, Any], response_format: Any = None) -> AIMessageChun
 def usage(kept: Mapping[str, Any]) -> tuple[int, int] | None:
     """Input and output tokens as the provider reported them; None where it reported none, or none that can be true of the answer."""
     told = kept.get("usage") or {}
-    counts = [told.get("input_tokens"), told.get("output_tokens")]
-    if not all(type(count) is int and count >= 0 for count in counts):
+    asked, answered, total = (_count(told, name) for name in ("input_tokens", "output_tokens", "total_tokens"))
+    if not asked or answered is None:
         return None
-    asked, answered = counts
-    said_something = bool(kept.get("content") or kept.get("tool_calls") or kept.get("invalid_tool_calls"))
-    if asked == 0 or (answered == 0 and said_something):
+    if answered == 0 and any(kept.get(part) for part in ("content", "tool_calls", "invalid_tool_calls")):
         return None
-    total = told.get("total_tokens")
     # A total above the sum counts: some providers bill what they do not list.
-    surplus = total - asked - answered if type(total) is int else 0
-    return asked, answered + max(surplus, 0)
+    return asked, max(answered, (total or 0) - asked)
+
+
+def _count(told: Mapping[str, Any], name: str) -> int | None:
+    value = told.get(name)
+    return value if type(value) is int and value >= 0 else None
 
 
 def _usage_metadata(kept: Mapping[str, Any]) -> UsageMetadata | None:

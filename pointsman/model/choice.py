@@ -58,4 +58,6 @@ def _openai(name: str, url: str | None, key: str) -> BaseChatModel:
     from langchain_openai import ChatOpenAI
     from pydantic import SecretStr
 
-    return ChatOpenAI(model=name, base_url=url, api_key=SecretStr(key), use_responses_api=False, max_retries=0, stream_usage=True, cache=False)
+    return ChatOpenAI(
+        model=name, base_url=url, api_key=SecretStr(key), use_responses_api=False, max_retries=0, stream_usage=True, cache=False
+    )

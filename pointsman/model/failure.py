@@ -50,7 +50,11 @@ def _seconds(headers: Any) -> float | None:
 
 def _is_network(error: BaseException) -> bool:
     kinds = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
-    return isinstance(error, OSError | EOFError) or bool(kinds & set(_NETWORK)) or any(name in type(error).__name__ for name in ("Connection", "Timeout"))
+    return (
+        isinstance(error, OSError | EOFError)
+        or bool(kinds & set(_NETWORK))
+        or any(name in type(error).__name__ for name in ("Connection", "Timeout"))
+    )
 
 
 def _named(error: Exception) -> str:

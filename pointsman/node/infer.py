@@ -14,7 +14,8 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 from pointsman import canonical
-from pointsman.errors import BadInput, PointsmanError, ToolFailed
+from pointsman.errors import BadInput, ToolFailed
+from pointsman.gateway.step import follow
 from pointsman.limit import Limits
 from pointsman.model import TIMEOUT, check, choose, controlled, target_of
 from pointsman.node import Given, Node, Outcome
@@ -59,12 +60,19 @@ def infer(
     Exits `answered abstained unavailable limit denied`. Raises `BadInput` for a declaration that cannot hold.
     """
     check(model)
-    if isinstance(reads, str) or not reads or not writes:
-        raise BadInput("infer needs the fields it reads and the one it writes", remedy='infer(reads=("text",), writes="field", …)')
+    if not reads or not all(name.isidentifier() for name in (*reads, writes)):
+        raise BadInput(
+            f"infer(reads={reads!r}, writes={writes!r}) does not name fields", remedy='infer(reads=("text",), writes="field", …)'
+        )
     if not (max_tokens > 0 and timeout > 0 and retries >= 0):
         raise BadInput("infer needs max_tokens and timeout above 0, and retries of 0 or more", remedy="leave them out for the defaults")
     asking = _Asking(Prompt.of(prompt, reads), Form(returns), writes, max_tokens, timeout, retries)
-    declared = {"prompt": canonical.digest([_RULES, asking.prompt.text]), "form": asking.form.response_format, "max_tokens": max_tokens, "retries": retries}
+    declared = {
+        "prompt": canonical.digest([_RULES, asking.prompt.text]),
+        "form": asking.form.response_format,
+        "max_tokens": max_tokens,
+        "retries": retries,
+    }
     node = Node(
         kind="infer", subject=asking, execute=asking, reads=reads, writes=(writes,), calls=2 + retries,
         exits=EXITS, limits=limits, model=model, declared=declared,
@@ -116,7 +124,11 @@ class _Asking:
                 if last:
                     return _unavailable(f"the answer of {target_of(model)} did not fit, nor did its repair: {fault}")
                 # Without the first answer's tool calls, which would have to be answered.
-                asked = [*asked, AIMessage(message.text or "(nothing)"), HumanMessage(f"That does not fit: {fault}. Answer again, with JSON of the form only.")]
+                asked = [
+                    *asked,
+                    AIMessage(message.text or "(nothing)"),
+                    HumanMessage(f"That does not fit: {fault}. Answer again, with JSON of the form only."),
+                ]
                 continue
             if reply.abstained is not None:
                 return Outcome({}, exit="abstained", reason=reply.abstained, decided_by="model")
@@ -133,6 +145,8 @@ class _Asking:
                     raise
                 patience -= 1
                 await self._wait(given, error)
+            finally:
+                follow(given.step.ns)  # LangChain makes the call in a task of its own; what follows it comes after it all the same
 
     async def _wait(self, given: Given, error: ToolFailed) -> None:
         if getattr(error, "recorded", False):

@@ -10,14 +10,15 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic import TypeAdapter
 
 from pointsman import canonical
 from pointsman.errors import BadInput
 from pointsman.home import project_root
+
+_JSON: TypeAdapter[Any] = TypeAdapter(Any)
 
 _PLACE = re.compile(r"\{\{|\}\}|\{([A-Za-z_]\w*)\}")
 
@@ -38,12 +39,17 @@ class Prompt:
             try:
                 text = path.read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as error:
-                raise BadInput(f"the prompt {path} cannot be read: {error}", remedy="prompt= is a path from the project's root, or the text itself") from error
+                raise BadInput(
+                    f"the prompt {path} cannot be read: {error}", remedy="prompt= is a path from the project's root, or the text itself"
+                ) from error
         if not text.strip():
             raise BadInput("the prompt is empty", remedy="say in it what the model is to find out")
         unknown = sorted({name for name in _PLACE.findall(text) if name and name not in fields})
         if unknown:
-            raise BadInput(f"the prompt names {', '.join(unknown)}, which the node does not read", remedy=f"add it to reads= (now: {', '.join(fields)}), or write {{{{…}}}} for braces")
+            raise BadInput(
+                f"the prompt names {', '.join(unknown)}, which the node does not read",
+                remedy=f"add it to reads= (now: {', '.join(fields)}), or write {{{{…}}}} for braces",
+            )
         return cls(text, fields)
 
     def filled(self, values: Mapping[str, Any]) -> tuple[str, dict[str, int]]:
@@ -66,7 +72,7 @@ class Prompt:
 def _text(value: Any) -> str:
     """A value as a model reads it: text as it is, anything else as JSON whose order is always the same."""
     plain = canonical.decode(canonical.encode(value))
-    return plain if isinstance(plain, str) else to_json(plain, indent=2).decode()
+    return plain if isinstance(plain, str) else _JSON.dump_json(plain, indent=2).decode()
 
 
 def _block(name: str, body: str) -> str:

@@ -35,7 +35,10 @@ class Form:
             )
             schema = self._model.model_json_schema()
         except Exception as error:
-            raise BadInput(f"returns={returns!r} is no type that a model can be asked for: {error}", remedy="give a pydantic model, dataclass, TypedDict or plain type") from error
+            raise BadInput(
+                f"returns={returns!r} is no type that a model can be asked for: {error}",
+                remedy="give a pydantic model, dataclass, TypedDict or plain type",
+            ) from error
         self.strict = _can_be_strict(schema)
         self.schema: dict[str, Any] = _trimmed(schema, strict=self.strict)
 
@@ -50,7 +53,10 @@ class Form:
         try:
             read: Any = self._model.model_validate_json(fenced[1] if fenced else text)
         except ValidationError as error:
-            faults = [f"{'.'.join(map(str, fault['loc'])) or 'the whole'}: {fault['msg']}" for fault in error.errors(include_url=False, include_input=False)]
+            faults = [
+                f"{'.'.join(map(str, fault['loc'])) or 'the whole'}: {fault['msg']}"
+                for fault in error.errors(include_url=False, include_input=False)
+            ]
             raise ValueError("; ".join(faults[:10])) from error
         if (read.answer is None) == (read.abstain is None):
             raise ValueError("exactly one of answer and abstain must be filled")

@@ -9,4 +9,17 @@ from pointsman.testing.openai_acts import Act, abstain, answer, recorded
 from pointsman.testing.openai_server import OpenAIServer
 from pointsman.testing.outside import Count, Outside, call, happened
 
-__all__ = ["Act", "Count", "OpenAIServer", "Outside", "StillClock", "Switch", "abstain", "answer", "call", "happened", "open_switched", "recorded"]
+__all__ = [
+    "Act",
+    "Count",
+    "OpenAIServer",
+    "Outside",
+    "StillClock",
+    "Switch",
+    "abstain",
+    "answer",
+    "call",
+    "happened",
+    "open_switched",
+    "recorded",
+]

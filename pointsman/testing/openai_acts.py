@@ -38,7 +38,10 @@ class Act:
 
     def completion(self, body: dict[str, Any]) -> dict[str, Any]:
         """The whole response to a request."""
-        calls = [{"id": f"call_{place}", "type": "function", "function": {"name": name, "arguments": args}} for place, (name, args) in enumerate(self.tool_calls)]
+        calls = [
+            {"id": f"call_{place}", "type": "function", "function": {"name": name, "arguments": args}}
+            for place, (name, args) in enumerate(self.tool_calls)
+        ]
         message = {"role": "assistant", "content": self.content, "refusal": self.refusal, **({"tool_calls": calls} if calls else {})}
         choice = {"index": 0, "message": message, "finish_reason": self._finish(), "logprobs": None}
         return self._envelope(body, "chat.completion") | {"choices": [choice], "usage": self._usage(body)}
@@ -85,8 +88,10 @@ def abstain(reason: str, **more: Any) -> Act:
 
 
 def recorded(entries: Sequence[dict[str, Any]]) -> Callable[[dict[str, Any]], Act]:
-    """A script of recorded answers: the first entry `{"when": [TEXT, …], "answer": VALUE}` (or `"abstain": REASON`, or `"content": TEXT`) all of
-    whose texts the request's messages contain. Where none fits, HTTP 404. The model's name is `recorded:NAME`, so no record passes them off as live.
+    """A script of recorded answers, each by texts that the request's messages contain.
+
+    Entries are `{"when": [TEXT, …], "answer": VALUE}`, or with `"abstain": REASON` or `"content": TEXT`; the first one counts that has all of its
+    texts. Where none fits, HTTP 404. The model's name is `recorded:NAME`, so no record passes them off as live.
     """
 
     def act(body: dict[str, Any]) -> Act:

@@ -102,7 +102,11 @@ class _Connection(BaseHTTPRequestHandler):
         act = self.server_book.act(seen)
         time.sleep(act.delay)
         if act.status != 200 or act.raw is not None:
-            text = act.raw if act.raw is not None else json.dumps({"error": {"message": act.content or f"acted out: {act.status}", "type": "acted_out"}})
+            text = (
+                act.raw
+                if act.raw is not None
+                else json.dumps({"error": {"message": act.content or f"acted out: {act.status}", "type": "acted_out"}})
+            )
             self._whole(act, act.status, text)
         elif seen.body.get("stream"):
             self._stream(act, seen.body)
@@ -167,7 +171,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         script = recorded(json.loads(options.recorded.read_text(encoding="utf-8")))
     else:
         known = {part.name for part in dataclasses.fields(Act)}
-        script = [Act(**{name: part for name, part in act.items() if name in known}) for act in json.loads(options.script.read_text(encoding="utf-8"))]
+        script = [
+            Act(**{name: part for name, part in act.items() if name in known})
+            for act in json.loads(options.script.read_text(encoding="utf-8"))
+        ]
     with OpenAIServer(script, options.log) as server:
         sys.stdout.write(f"{server.base_url}\n")
         sys.stdout.flush()
