@@ -60,7 +60,8 @@ def infer(
     Exits `answered abstained unavailable limit denied`. Raises `BadInput` for a declaration that cannot hold.
     """
     check(model)
-    if not reads or not all(name.isidentifier() for name in (*reads, writes)):
+    given: Any = reads
+    if isinstance(given, str) or not reads or not all(name.isidentifier() for name in (*reads, writes)):
         raise BadInput(
             f"infer(reads={reads!r}, writes={writes!r}) does not name fields", remedy='infer(reads=("text",), writes="field", …)'
         )
