@@ -13,8 +13,10 @@ if typing.TYPE_CHECKING:
     from pointsman.node.code import code
     from pointsman.node.context import Context
     from pointsman.node.effect import effect
+    from pointsman.node.infer import infer
     from pointsman.node.question import question
     from pointsman.policy import Policy, allow, arg, ask, deny
+    from pointsman.price import Price
     from pointsman.runs import Runs
     from pointsman.tool import tool
     from pointsman.workflow import FAILED, QUARANTINED, Workflow
@@ -23,11 +25,11 @@ __all__ = [
     # A graph
     "FAILED", "QUARANTINED", "Command", "Context", "InputFile", "Limits", "Send", "Workflow",
     # What may stand in it
-    "code", "effect", "question", "tool",
+    "code", "effect", "infer", "question", "tool",
     # What is done with it
     "Runs",
     # What may be done
-    "Policy", "allow", "arg", "ask", "deny",
+    "Policy", "Price", "allow", "arg", "ask", "deny",
 ]  # fmt: skip
 
 _HOMES = {
@@ -37,8 +39,10 @@ _HOMES = {
     "pointsman.node.code": ("code",),
     "pointsman.node.context": ("Context",),
     "pointsman.node.effect": ("effect",),
+    "pointsman.node.infer": ("infer",),
     "pointsman.node.question": ("question",),
     "pointsman.policy": ("Policy", "allow", "arg", "ask", "deny"),
+    "pointsman.price": ("Price",),
     "pointsman.runs": ("Runs",),
     "pointsman.tool": ("tool",),
     "pointsman.workflow": ("FAILED", "QUARANTINED", "Workflow"),

@@ -10,6 +10,9 @@ class PointsmanError(Exception):
     `remedy`, what to do next. `str()` joins them into one paragraph.
     """
 
+    recorded = False
+    """True for the error of an earlier execution of the step, given back from its record."""
+
     def __init__(self, what: str, *, step: str | None = None, undone: str | None = None, remedy: str | None = None) -> None:
         self.what = what
         self.step = step
@@ -100,6 +103,22 @@ class Unavailable(ToolFailed):
     """The outside system could not be reached: nothing was sent. Raised by tools; passes by itself."""
 
     retryable = True
+
+
+class ModelFailed(ToolFailed):
+    """A model was called and gave nothing that can be used."""
+
+    refused = False
+    """True where the provider refused the request, so that nothing was generated and nothing is paid for."""
+
+
+class ModelBusy(ModelFailed):
+    """A model could not answer now: too many requests, an error of its server, a broken connection."""
+
+    retryable = True
+
+    retry_after: float | None = None
+    """Seconds after which the provider said it may be asked again; None where it said nothing."""
 
 
 class OutcomeUnknown(PointsmanError):

@@ -94,6 +94,7 @@ class Account:
         self.parent = parent
         self._elapsed = elapsed
         self.settled = Spend()
+        self._overrun: Exceeded | None = None
         self._caps = limits.caps()
         self._reserved: dict[str, Spend] = {}
 
@@ -111,18 +112,27 @@ class Account:
             account._reserved[call] = worst
 
     def settle(self, call: str, actual: Spend) -> list[Exceeded]:
-        """Replace the reservation of `call` by what it really cost; lists the caps that the provider's report passed."""
+        """Replace the reservation of `call` by what it really cost; lists the capped amounts of which it was more than reserved, or than the cap.
+
+        After such a report no bound that was worked out before a call can be trusted, so the account reserves nothing more.
+        """
         overruns = []
         for account in self._upward():
-            account._reserved.pop(call, None)
+            held = account._reserved.pop(call, None)
             account.settled = account.settled + actual
-            overruns += account._over()
+            passed = account._passed(held, actual)
+            account._overrun = account._overrun or (passed[0] if passed else None)
+            overruns += passed
         return overruns
 
     def release(self, call: str) -> None:
         """Give a reservation back: nothing was begun."""
         for account in self._upward():
             account._reserved.pop(call, None)
+
+    def is_capped(self, name: str) -> bool:
+        """Whether an amount is capped here or above."""
+        return any(name in account._caps for account in self._upward())
 
     def remaining_seconds(self) -> Decimal | None:
         """The least number of seconds of work left here or above; None without a cap."""
@@ -143,6 +153,8 @@ class Account:
 
     def _would_exceed(self, worst: Spend) -> Exceeded | None:
         for account in self._upward():
+            if account._overrun is not None:
+                return account._overrun
             for name, cap in account._caps.items():
                 would_be = account._committed(name) + Decimal(getattr(worst, name))
                 # Time is not reserved: a call is cut off at what is left, so only an empty account refuses.
@@ -150,6 +162,11 @@ class Account:
                     return Exceeded(account.name, name, cap, would_be)
         return None
 
-    def _over(self) -> list[Exceeded]:
-        spent = ((name, cap, Decimal(getattr(self.settled, name))) for name, cap in self._caps.items())
-        return [Exceeded(self.name, name, cap, amount) for name, cap, amount in spent if amount > cap and name != "seconds"]
+    def _passed(self, held: Spend | None, actual: Spend) -> list[Exceeded]:
+        passed = []
+        for name, cap in self._caps.items():
+            amount = Decimal(getattr(self.settled, name))
+            above = held is not None and getattr(actual, name) > getattr(held, name)
+            if name != "seconds" and (amount > cap or above):
+                passed.append(Exceeded(self.name, name, cap, amount))
+        return passed

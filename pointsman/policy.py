@@ -1,7 +1,7 @@
 """What may be done, as data: rules over who, where, which tool and its arguments, and one of three verdicts.
 
 Rules are values, so a policy can be digested, pinned to a run, linted and tried on past runs. Deny wins over ask, ask over
-allow; where nothing matches, an effect is denied and a read is allowed; an error while deciding denies.
+allow; where nothing matches, an effect is denied, a read and the node's own model are allowed; an error while deciding denies.
 """
 
 from __future__ import annotations
@@ -270,6 +270,8 @@ class Policy:
                     return Decision(verdict, name, said, rule.role, rule.expires, rule.quorum, rule.not_by, rule.known_by)
         if facts.effect == "read":
             return Decision(Verdict.ALLOW, "default-read", "no rule matches; a read in the node's list is allowed")
+        if facts.effect == "model":
+            return Decision(Verdict.ALLOW, "default-model", "no rule matches; the model that the node names is allowed")
         return Decision(Verdict.DENY, "default-effect", f"no rule of policy {self.version} allows {facts.tool}")
 
     def data(self) -> dict[str, Any]:

@@ -253,7 +253,13 @@ class Runs:
         return row
 
     async def _decide(
-        self, item: Item, decision: str, by: str, note: str, known_by: str, value: Callable[[Approval], tuple[Any, tuple[str, ...]]] | None = None
+        self,
+        item: Item,
+        decision: str,
+        by: str,
+        note: str,
+        known_by: str,
+        value: Callable[[Approval], tuple[Any, tuple[str, ...]]] | None = None,
     ) -> None:
         said = deciding.Said(decision=decision, by=by, known_by=known_by, card_digest=item.card_digest, note=note, value=value)
         try:
@@ -266,7 +272,11 @@ class Runs:
         """The card as it is on record, whatever the caller made of the item. Raises `NotFound`."""
         card = (await payloads_of(self.owner.store, item.run_id, [item.card_digest])).get(item.card_digest)
         if card is None:
-            raise NotFound(f"the card of question {item.approval_id[:8]} is not on record", undone="nothing was decided", remedy="see `pointsman inbox`")
+            raise NotFound(
+                f"the card of question {item.approval_id[:8]} is not on record",
+                undone="nothing was decided",
+                remedy="see `pointsman inbox`",
+            )
         return dict(card)
 
     async def _go_on(self, run_id: str) -> None:

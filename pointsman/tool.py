@@ -22,6 +22,9 @@ from pointsman.errors import BadInput, NotAllowed
 Effect = Literal["read", "draft", "write", "send", "delete", "overwrite", "submit", "export", "execute"]
 """What a call does to the world; every class but `read` is an effect."""
 
+WORLD_UNCHANGED = ("read", "model")
+"""The classes of calls that change nothing: reads, and calls of a model. After a crash they are sent again."""
+
 RESULT_BYTES = 1_000_000
 """How large a result may be in canonical form where the contract does not say."""
 
@@ -33,6 +36,10 @@ class Port(Protocol):
 
     async def call_tool(self, contract: Contract, arguments: Mapping[str, Any]) -> Any:
         """Make one call of a tool."""
+        ...
+
+    async def call_model(self, call: Any) -> Any:
+        """Make one call of a model, given as `pointsman.model.ModelCall`."""
         ...
 
 

@@ -20,11 +20,14 @@ from pointsman.check.structure import reachable
 from pointsman.errors import BadInput, Conflict, UnsafeGraph
 from pointsman.gateway import KEY, Rules
 from pointsman.limit import Limits
+from pointsman.model import check as check_model
+from pointsman.model import model_data
 from pointsman.node import Node, step_function
 from pointsman.node.code import code
 from pointsman.node.declared import command_targets, input_schema, literals, sends
 from pointsman.node.routing import end, exits, nothing, router
 from pointsman.policy import Policy
+from pointsman.price import Price
 from pointsman.schema import Schema
 from pointsman.segment import Plan, Segment
 
@@ -44,7 +47,8 @@ Stream = AsyncGenerator[Any, None]
 class Workflow(StateGraph[Any, Any, Any, Any]):
     """A graph under control. `add_node`, `add_edge`, `add_conditional_edges` and `compile` mean what they mean in LangGraph.
 
-    `policy` decides on calls, `limits` cap the whole run; with `exploratory` the findings of the check are warnings.
+    `policy` decides on calls, `limits` cap the whole run; `model` (`"openai:NAME"` or a LangChain chat model) is for nodes that name none;
+    `prices` are `{"openai:NAME": Price(…)}` for models that have no list price or another one; with `exploratory` the findings of the check are warnings.
     """
 
     def __init__(
@@ -54,6 +58,8 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         name: str = "workflow",
         policy: Policy | None = None,
         limits: Limits | None = None,
+        model: Any = None,
+        prices: Mapping[str, Price] | None = None,
         exploratory: bool = False,
         **schemas: Any,
     ) -> None:
@@ -61,6 +67,9 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         self.name = name
         self.policy = policy or Policy()
         self.limits = limits or Limits()
+        check_model(model)
+        self.model = model
+        self.prices = dict(prices or {})
         self.exploratory = exploratory
         self.parts: dict[str, Node] = {}
         self._routers: list[Callable[..., Any]] = []
@@ -79,6 +88,7 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
             )
         part = action if isinstance(action, Node) else code(action)
         part.name, part.max_visits, part.policies, part.around = node, max_visits, (self.policy,), self.limits
+        part.model = self.model if part.model is None else part.model
         declared = options.pop("destinations", None)
         part.targets = tuple(declared) if declared is not None else command_targets(part.subject) if part.kind == "code" else ()
         options.setdefault("input_schema", input_schema(part.subject) if part.kind == "code" else None)
@@ -195,6 +205,7 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
                     [contract.data() for contract in part.contracts],
                     list(part.reads or ()),
                     list(part.writes or ()),
+                    *([dict(part.declared), model_data(part.model)] if part.declared is not None else []),
                 ]
             )
         facts = {
@@ -205,7 +216,8 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
             "limits": {name: str(cap) for name, cap in self.limits.caps().items()},
             "state": {name: repr(hint) for name, hint in schema.types.items()},
         }
-        rules = Rules(self.policy, self.limits, canonical.digest(facts))
+        facts |= {"prices": {name: price.data() for name, price in self.prices.items()}} if self.prices else {}
+        rules = Rules(self.policy, self.limits, canonical.digest(facts), prices=self.prices)
         descendants = {name: tuple(sorted(reachable(shape, name) & set(self.parts))) for name in self.parts}
         return Plan(
             self.name, rules, supersteps(shape), schema, tuple(get_type_hints(self.output_schema)), shape.arrows[START], descendants

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -176,13 +177,32 @@ def _call(call: Call) -> list[tuple[str, Text]]:
         (" · " + " · ".join(facts) if facts else "", "dim"),
     )
     lines = [("call", line)]
-    if call.request is not None and call.request.kept and call.request.tree:
+    if call.egress:
+        lines.append(("", Text(sent_to(call.egress), "dim")))
+    elif call.request is not None and call.request.kept and call.request.tree:
         lines.append(("", Text(f"with {preview(call.request.tree, ROOM if call.effect == 'read' else WIDE)}", "dim")))
     if call.trouble is not None:
         lines.append(("", Text(f"{plain(call.trouble.type)}: {clipped(call.trouble.what, WIDE)}", "red")))
     elif call.result is not None and call.result.kept:
-        lines.append(("", Text(f"gave {preview(call.result.tree, ROOM)}", "dim")))
+        lines.append(("", Text(_gave(call), "dim")))
     return lines
+
+
+def _gave(call: Call) -> str:
+    tree = call.result.tree if call.result is not None else None
+    if (
+        call.effect == "model" and isinstance(tree, dict) and "content" in tree
+    ):  # by the name that the model gave itself: `recorded:…` is none
+        return f"{plain(str(tree.get('model') or call.target))} gave {preview(tree['content'] or tree, ROOM)}"
+    return f"gave {preview(tree, ROOM)}"
+
+
+def sent_to(egress: Mapping[str, Any]) -> str:
+    """What left the house with a call of a model, in words: field by field, without what the fields hold."""
+    fields = (
+        ", ".join(f"{plain(name)} ({counted(sent['bytes'], 'byte')})" for name, sent in egress["fields"].items()) or "no declared field"
+    )
+    return f"sent to {plain(egress['model'])} at {plain(egress['host'] or 'its provider')}: {fields}; {counted(egress['bytes'], 'byte')} in all"
 
 
 def _ask(ask: Ask) -> Text:

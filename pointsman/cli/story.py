@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pointsman.tool import WORLD_UNCHANGED
+
 
 @dataclass(slots=True)
 class Value:
@@ -82,11 +84,13 @@ class Call:
     """True where a rerun was given the result of an earlier equal call."""
     told_by: str | None = None
     """Who found out whether it happened, where that was unknown."""
+    egress: dict[str, Any] = field(default_factory=dict)
+    """What a model was sent: `provider model host bytes fields`; empty where nothing was, or for other calls."""
 
     @property
     def unresolved(self) -> bool:
         """Whether it may have changed the world and nobody knows."""
-        return self.effect != "read" and self.outcome in ("unknown", "open")
+        return self.effect not in WORLD_UNCHANGED and self.outcome in ("unknown", "open")
 
 
 @dataclass(slots=True)
@@ -201,7 +205,7 @@ class Story:
     @property
     def effects(self) -> list[str]:
         """Tools that changed the world, in order, each once."""
-        done = [call.target for step in self.steps for call in step.calls if call.effect != "read" and call.outcome == "done"]
+        done = [call.target for step in self.steps for call in step.calls if call.effect not in WORLD_UNCHANGED and call.outcome == "done"]
         return list(dict.fromkeys(done))
 
     @property

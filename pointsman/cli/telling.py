@@ -156,6 +156,7 @@ class _Teller:
     def _call_intent(self, event: Event) -> None:
         call = self._call(event)
         call.sends += 1
+        call.egress = dict(event.fields.get("egress", {}))
         call.outcome = "open"
 
     def _call_outcome(self, event: Event) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pointsman.approval import Approvals
@@ -21,6 +21,7 @@ from pointsman.event import Draft, Event
 from pointsman.gateway.accounts import Accounts
 from pointsman.gateway.asking import Asking
 from pointsman.gateway.judging import judge
+from pointsman.gateway.modelling import model_request
 from pointsman.gateway.position import Positions
 from pointsman.gateway.request import Request, tool_request
 from pointsman.gateway.sending import Sending, recorded_error
@@ -30,7 +31,9 @@ from pointsman.gateway.tape import Recorded, Tape, divergence
 from pointsman.journal import Journal, Statement
 from pointsman.lease import Lease
 from pointsman.limit import Limits, Spend
+from pointsman.model.call import ModelCall
 from pointsman.policy import Policy, Verdict
+from pointsman.price import Price
 from pointsman.tool import Contract
 
 KEY = "__pointsman_gateway"
@@ -45,6 +48,7 @@ class Rules:
     limits: Limits
     version: str
     principal: str | None = None
+    prices: Mapping[str, Price] = field(default_factory=dict)
 
 
 class Gateway:
@@ -77,6 +81,11 @@ class Gateway:
         """Make one call of a tool for the step that is being executed."""
         return await self.call(tool_request(contract, arguments), self.steps.here())
 
+    async def call_model(self, call: ModelCall) -> Any:
+        """Make one call of a model for the step that is being executed; its answer in the recorded form."""
+        step = self.steps.here()
+        return await self.call(model_request(call, step, self.rules.prices), step)
+
     async def call(self, request: Request, step: Step) -> Any:
         """The one order. Returns the result.
 
@@ -107,7 +116,7 @@ class Gateway:
         decision = judge(request, step, self.accounts.run.settled, self.rules.principal, corrected)
         if decision.verdict is Verdict.DENY:
             raise await self._asking.deny(step, digest, facts, decision, Denied)
-        exceeded = step.account.reserve(call_id, request.worst) or self._calls_exceeded(step)
+        exceeded = request.unbounded or step.account.reserve(call_id, request.worst) or self._calls_exceeded(step)
         if exceeded is not None:
             step.account.release(call_id)
             raise await self._asking.limit(step, digest, facts, str(exceeded))
@@ -118,6 +127,7 @@ class Gateway:
             except BaseException:
                 step.account.release(call_id)
                 raise
+        facts |= request.facts
         facts |= {
             "verdict": decision.verdict.value,
             "rule": decision.rule,

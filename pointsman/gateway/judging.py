@@ -24,6 +24,8 @@ def judge(request: Request, step: Step, spent: Spend, principal: str | None, cor
     amounts = {name: canonical.decode(amount) for name, amount in spent.data().items()}
     facts = Facts(request.target, request.effect, request.typed, step.place.node, principal, amounts)
     decision = min((policy.decide(facts) for policy in step.policies), key=lambda decision: _STRICTEST.index(decision.verdict))
+    if decision.rule == "default-model" and step.tools is None:
+        return Decision(Verdict.DENY, "default-model", f"node {step.place.node} names no model, and no rule allows {request.target}")
     if corrected is not None and decision.verdict is Verdict.ALLOW:
         return Decision(Verdict.ASK, "correction", "it corrects an effect that happened with other arguments", decision.role)
     return decision

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from pointsman import canonical
 from pointsman.errors import ToolFailed
 from pointsman.limit import Spend
-from pointsman.tool import Contract
+from pointsman.tool import WORLD_UNCHANGED, Contract
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +44,17 @@ class Request:
     """The same call with other arguments; None where a person may not change them."""
     edited: Mapping[str, Any] | None = None
     """Where a person changed the arguments: who, what they were, and at which question."""
+    unbounded: str = ""
+    """Why what it can cost at most is not known, where a cap would need that; empty where it is known."""
+    cost: Callable[[Any], Spend] | None = None
+    """What it really cost, from its result as an encoded tree or from the error it ended with; None for the worst case."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What its intent says besides: plain facts without personal data."""
 
     @property
     def is_effect(self) -> bool:
         """Whether it changes the world."""
-        return self.effect != "read"
+        return self.effect not in WORLD_UNCHANGED
 
     def revive(self, tree: Any) -> Any:
         """The result as the caller gets it, from its encoded form: always read back, so that a first call and one from the record give the same. Raises `ToolFailed`."""
@@ -87,6 +93,7 @@ def tool_request(contract: Contract, arguments: Mapping[str, Any]) -> Request:
         returns=contract.returns,
         perform=partial(contract.perform, typed),
         probe=partial(contract.reconcile, **typed) if contract.reconcile else None,
-        compensation=contract.compensate and str(getattr(contract.compensate, "name", None) or getattr(contract.compensate, "__name__", "")),
+        compensation=contract.compensate
+        and str(getattr(contract.compensate, "name", None) or getattr(contract.compensate, "__name__", "")),
         again_with=partial(tool_request, contract),
     )

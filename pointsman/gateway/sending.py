@@ -104,7 +104,7 @@ class Sending:
             if not request.is_effect:
                 request.revive(tree)
         except ToolFailed as error:
-            await self._failed(step, call, error, self._spent(request, begun))
+            await self._failed(step, call, error, self._spent(request, begun, error))
             raise
         except Exception as error:
             what = f"no answer within {request.timeout} s" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
@@ -117,7 +117,7 @@ class Sending:
             else:
                 await self._unknown(step, call, what, self._spent(request, begun))
                 raise _unknown_error(request, step, call, what) from error
-        spent = self._spent(request, begun)
+        spent = self._spent(request, begun, tree)
         payloads = {"result": gate.journal.payload_of(tree)}
         await gate.append(
             gate.journal.draft("call.outcome", step.position, payloads=payloads, call=call, outcome="done", spend=spent.data())
@@ -146,15 +146,16 @@ class Sending:
                 )
             )
 
-    def _spent(self, request: Request, begun: float) -> Spend:
+    def _spent(self, request: Request, begun: float, told: Any = None) -> Spend:
         seconds = Decimal(str(round(self._gateway.clock.monotonic() - begun, 3)))
-        return replace(request.worst, seconds=seconds)
+        return replace(request.cost(told) if request.cost else request.worst, seconds=seconds)
 
 
 def recorded_error(found: Recorded, told: dict[str, str]) -> PointsmanError:
     """The error that a recorded call ended with."""
     kind = getattr(errors, told["type"], ToolFailed)
     error: PointsmanError = kind(told["what"], step=found.position)
+    error.recorded = True
     return error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -50,6 +51,8 @@ class Step:
     """Whether its recorded output was taken, in a rerun, and nothing was executed."""
     inputs: dict[str, str] = field(default_factory=dict)
     """Salted digests of the fields it received."""
+    sends: Mapping[str, int] = field(default_factory=dict)
+    """The fields that it puts into its model's prompt, and how many bytes of each."""
     exit: str = "done"
     reason: str = ""
     decided_by: str = "code"

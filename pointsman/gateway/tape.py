@@ -12,6 +12,7 @@ from typing import Any
 
 from pointsman.errors import Divergence
 from pointsman.event import Event
+from pointsman.tool import WORLD_UNCHANGED
 
 
 @dataclass(slots=True)
@@ -96,7 +97,7 @@ class Tape:
 
     def other_effect(self, position: str, target: str, digest: str, ns: str) -> Recorded | None:
         """The newest finished effect of the same tool at the same position of an earlier branch under another digest: the new call corrects it."""
-        done = [call for call in self._done_before(position, target, ns) if call.effect != "read" and call.digest != digest]
+        done = [call for call in self._done_before(position, target, ns) if call.effect not in WORLD_UNCHANGED and call.digest != digest]
         return done[-1] if done else None
 
     def times(self, position: str, target: str, digest: str, k: int, ns: str) -> int:

@@ -69,6 +69,10 @@ class Node:
     limits: Limits | None = None
     around: Limits | None = None
     """Caps of its workflow, which count where that is a node of another one."""
+    model: Any = None
+    """The model it speaks to: its own, else the workflow's; None for the environment's."""
+    declared: Mapping[str, Any] | None = None
+    """What else decides what it does, as plain data of its version."""
     name: str = ""
     max_visits: int | None = None
     routes: dict[str, str] = field(default_factory=dict)

@@ -5,6 +5,21 @@ Nothing here stands in for the runtime itself: tests run the real one, against a
 
 from pointsman.testing.clock import StillClock
 from pointsman.testing.crash import Switch, open_switched
+from pointsman.testing.openai_acts import Act, abstain, answer, recorded
+from pointsman.testing.openai_server import OpenAIServer
 from pointsman.testing.outside import Count, Outside, call, happened
 
-__all__ = ["Count", "Outside", "StillClock", "Switch", "call", "happened", "open_switched"]
+__all__ = [
+    "Act",
+    "Count",
+    "OpenAIServer",
+    "Outside",
+    "StillClock",
+    "Switch",
+    "abstain",
+    "answer",
+    "call",
+    "happened",
+    "open_switched",
+    "recorded",
+]

@@ -1,0 +1,109 @@
+"""The one form in which a model's answer is kept: the whole message, whether it came at once or as a stream.
+
+Plain data without ids of the provider or of LangChain, so that two equal answers have one digest:
+`{"content", "tool_calls", "invalid_tool_calls", "usage", "finish", "model", "refusal"}`, empty parts left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.outputs import ChatGeneration
+
+
+def record(generation: ChatGeneration, told: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The recorded form of an answer; `told` is what came beside it, such as LangChain's `llm_output`. Raises `TypeError` where it is no message of a model."""
+    message = generation.message
+    if not isinstance(message, AIMessage):
+        raise TypeError(f"the answer is a {type(message).__name__}")
+    about = {**(told or {}), **message.response_metadata, **(generation.generation_info or {})}
+    kept = {
+        "content": message.content,
+        "tool_calls": [{"name": call["name"], "args": call["args"], "id": call["id"]} for call in message.tool_calls],
+        "invalid_tool_calls": [
+            {"name": call["name"], "args": call["args"], "id": call["id"], "error": call["error"]} for call in message.invalid_tool_calls
+        ],
+        "usage": dict(message.usage_metadata) if message.usage_metadata else None,
+        "finish": about.get("finish_reason"),
+        "model": about.get("model_name"),
+        "refusal": message.additional_kwargs.get("refusal"),
+    }
+    return {name: part for name, part in kept.items() if part or name == "content"}
+
+
+def message(kept: Mapping[str, Any], response_format: Any = None) -> AIMessage:
+    """A recorded answer as LangChain's message; where a pydantic class was asked for, with the `parsed` part that its parser reads."""
+    more: dict[str, Any] = {"refusal": kept["refusal"]} if kept.get("refusal") else {}
+    if isinstance(response_format, type) and not more:
+        parsed = _json(kept["content"])
+        more |= {"parsed": parsed} if isinstance(parsed, dict) else {}
+    return AIMessage(
+        content=kept["content"],
+        tool_calls=[{**call, "type": "tool_call"} for call in kept.get("tool_calls", ())],
+        invalid_tool_calls=[{**call, "type": "invalid_tool_call"} for call in kept.get("invalid_tool_calls", ())],
+        usage_metadata=_usage_metadata(kept),
+        response_metadata=_about(kept),
+        additional_kwargs=more,
+    )
+
+
+def chunk(kept: Mapping[str, Any], response_format: Any = None) -> AIMessageChunk:
+    """A recorded answer as the one chunk of a stream."""
+    whole = message(kept, response_format)
+    calls = [
+        tool_call_chunk(
+            name=call["name"], args=call["args"] if isinstance(call["args"], str) else json.dumps(call["args"]), id=call["id"], index=place
+        )
+        for place, call in enumerate([*whole.tool_calls, *whole.invalid_tool_calls])
+    ]
+    return AIMessageChunk(
+        content=whole.content,
+        tool_call_chunks=calls,
+        usage_metadata=whole.usage_metadata,
+        response_metadata=whole.response_metadata,
+        additional_kwargs=whole.additional_kwargs,
+        chunk_position="last",
+    )
+
+
+def usage(kept: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Input and output tokens as the provider reported them; None where it reported none, or none that can be true of the answer."""
+    told = kept.get("usage") or {}
+    asked, answered, total = (_count(told, name) for name in ("input_tokens", "output_tokens", "total_tokens"))
+    if not asked or answered is None:
+        return None
+    if answered == 0 and any(kept.get(part) for part in ("content", "tool_calls", "invalid_tool_calls")):
+        return None
+    # A total above the sum counts: some providers bill what they do not list.
+    return asked, max(answered, (total or 0) - asked)
+
+
+def _count(told: Mapping[str, Any], name: str) -> int | None:
+    value = told.get(name)
+    return value if type(value) is int and value >= 0 else None
+
+
+def _usage_metadata(kept: Mapping[str, Any]) -> UsageMetadata | None:
+    if usage(kept) is None:
+        return None
+    told = kept["usage"]
+    asked, answered = told["input_tokens"], told["output_tokens"]
+    total = told.get("total_tokens")
+    return UsageMetadata(input_tokens=asked, output_tokens=answered, total_tokens=total if type(total) is int else asked + answered)
+
+
+def _about(kept: Mapping[str, Any]) -> dict[str, Any]:
+    named = {"finish_reason": kept.get("finish"), "model_name": kept.get("model")}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _json(content: Any) -> Any:
+    try:
+        return json.loads(content)
+    except (TypeError, ValueError):
+        return None
