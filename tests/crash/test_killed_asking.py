@@ -62,7 +62,7 @@ async def test_the_model_is_asked_once_for_each_death_in_flight(url: str, home: 
     acts = [answer(480, delay=60 if moment == "in flight" else 0), answer(480)]
     with OpenAIServer(acts) as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
-        with subprocess.Popen(
+        with subprocess.Popen(  # noqa: ASYNC220 - it is started and killed, nothing waits for it
             [sys.executable, "-c", PROGRAM, url, str(home)], stdout=subprocess.PIPE, text=True, env=dict(os.environ)
         ) as process:
             assert process.stdout is not None
