@@ -9,11 +9,11 @@ from pydantic import ValidationError
 
 from pointsman import canonical
 from pointsman.approval import Approval
+from pointsman.controlled import Controlled
 from pointsman.errors import BadInput, Conflict
 from pointsman.gateway.questioning import Question
 from pointsman.node import Node
 from pointsman.schema import faults
-from pointsman.workflow import Controlled
 
 _UNDONE = "nothing was decided, the question is still open"
 

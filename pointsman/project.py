@@ -10,10 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pointsman.controlled import Controlled
 from pointsman.errors import BadInput, NotFound, PointsmanError
 from pointsman.home import project_root
 from pointsman.principal import Roles
-from pointsman.workflow import Controlled
 
 
 class Project:

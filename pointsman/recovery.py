@@ -18,13 +18,13 @@ from pydantic import ValidationError
 
 from pointsman import canonical
 from pointsman.approval import Approvals, expired
+from pointsman.controlled import RERUN, Controlled
 from pointsman.errors import BadInput, Conflict, NotFound
 from pointsman.event import Event
 from pointsman.journal import Journal, events_from
 from pointsman.lease import Owner, claim
 from pointsman.schema import faults as schema_faults
 from pointsman.store.saver import RunSaver
-from pointsman.workflow import RERUN, Controlled
 
 _PENDING = "__pregel_tasks"
 """LangGraph's channel of `Send`s that wait to be executed."""

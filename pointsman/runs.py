@@ -15,6 +15,7 @@ from pointsman import deciding, fitting, outside, recovery
 from pointsman.acceptance import accept
 from pointsman.approval import Approval, Approvals
 from pointsman.clock import Clock
+from pointsman.controlled import Controlled
 from pointsman.engine import SETTLED, Engine
 from pointsman.errors import NotFound, PointsmanError
 from pointsman.event import Event
@@ -23,7 +24,6 @@ from pointsman.journal import events_of, payloads_of
 from pointsman.lease import TTL, Owner
 from pointsman.project import Project
 from pointsman.segment import owner_here
-from pointsman.workflow import Controlled
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from pointsman.cli.story import Next, Story
 from pointsman.cli.telling import tell
+from pointsman.controlled import Controlled
 from pointsman.errors import BadInput, PointsmanError
 from pointsman.file import InputFile
 from pointsman.limit import Spend
-from pointsman.workflow import Controlled
 
 if TYPE_CHECKING:
     from pointsman.runs import Run, Runs

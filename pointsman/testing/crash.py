@@ -23,11 +23,11 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow
 
 from pointsman.clock import Clock, SystemClock
+from pointsman.controlled import Controlled
 from pointsman.lease import TTL, Owner
 from pointsman.project import Project
 from pointsman.runs import Runs
 from pointsman.store import Store, Transaction
-from pointsman.workflow import Controlled
 
 _EXTENDING = ("extend", "extend_with_checkpoint")
 _ROWS = 6

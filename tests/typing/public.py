@@ -10,12 +10,12 @@ from pydantic import BaseModel
 from typing_extensions import TypedDict
 
 from pointsman import FAILED, InputFile, Limits, Policy, Runs, Workflow, allow, arg, ask, code, deny, effect, tool
+from pointsman.controlled import Controlled
 from pointsman.event import Event
 from pointsman.node import Node
 from pointsman.policy import Condition, Decision, Facts, Rule, Subject
 from pointsman.runs import Item, Run, Summary
 from pointsman.tool import Tool
-from pointsman.workflow import Controlled
 
 
 class Order(BaseModel):

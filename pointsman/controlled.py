@@ -1,0 +1,104 @@
+"""The compiled workflow: LangGraph's own graph, every way into which opens a segment."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, cast
+
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import merge_configs
+from langgraph.graph.state import CompiledStateGraph
+
+from pointsman.errors import Conflict
+from pointsman.gateway import KEY
+from pointsman.segment import Plan, Segment
+
+RERUN = "__rerun__"
+"""The node that a rerun's patch is written as: it has no edges, so nothing follows from the patch itself."""
+
+Stream = AsyncGenerator[Any, None]
+
+
+class Controlled(CompiledStateGraph[Any, Any, Any, Any]):
+    """A compiled workflow. Studio, streaming and parent graphs use it as any other; every way to run it opens a segment."""
+
+    def __init__(self, *, plan: Plan, **attributes: Any) -> None:
+        names = ("_output_mapper", "_state_mapper", "_serde_allowlist")
+        mappers: dict[str, Any] = {name: attributes.pop(name) for name in names if name in attributes}
+        super().__init__(**attributes)
+        self.plan = plan
+        vars(self).update(mappers)
+
+    async def astream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
+        """Advance a run and stream it, as in LangGraph. Raises what `Segment.open` raises, and what a failing step raised, after parking the run."""
+        if KEY in (config or {}).get("configurable", {}):  # a subgraph: the segment is its parent's
+            bounded = merge_configs(config, {"recursion_limit": self.plan.supersteps})
+            async with aclosing(cast(Stream, super().astream(input, bounded, **options))) as parts:
+                async for part in parts:
+                    yield part
+            return
+        async with Segment.open(self.plan, input, merge_configs(self.config, config)) as (segment, given, own):
+            options |= {"durability": "sync", "control": segment.control}
+            # Closed before the segment is: a stream that is abandoned leaves nothing of it running.
+            async with aclosing(cast(Stream, super().astream(given, own, **options))) as parts:
+                async for part in parts:
+                    yield part
+            if self._breaks(options):
+                segment.unfinished = bool((await self.aget_state(own)).next)
+
+    def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:
+        """Refused: pointsman is async only."""
+        raise Conflict(
+            f"workflow {self.plan.name!r} was run synchronously",
+            undone="nothing was started",
+            remedy="use `await graph.ainvoke(…)` or `graph.astream(…)`",
+        )
+
+    def update_state(self, config: RunnableConfig, values: Any, as_node: str | None = None, task_id: str | None = None) -> RunnableConfig:
+        """Refused, as `aupdate_state`."""
+        raise _changed_from_outside()
+
+    def bulk_update_state(self, config: RunnableConfig, supersteps: Sequence[Any]) -> RunnableConfig:
+        """Refused, as `aupdate_state`."""
+        raise _changed_from_outside()
+
+    async def aupdate_state(
+        self, config: RunnableConfig, values: Any, as_node: str | None = None, task_id: str | None = None
+    ) -> RunnableConfig:
+        """Refused from outside: a change of state is a rerun with a patch, which is on record."""
+        self._refuse_update(config)
+        return await super().aupdate_state(config, values, as_node, task_id)
+
+    async def abulk_update_state(self, config: RunnableConfig, supersteps: Sequence[Any]) -> RunnableConfig:
+        """Refused from outside, as `aupdate_state`."""
+        self._refuse_update(config)
+        return await super().abulk_update_state(config, supersteps)
+
+    def get_graph(self, config: RunnableConfig | None = None, *, xray: int | bool = False) -> Any:
+        """The graph as it is drawn: without the node that only reruns use."""
+        graph = super().get_graph(config, xray=xray)
+        for name in [name for name in graph.nodes if name.split(":")[-1] == RERUN]:
+            graph.remove_node(graph.nodes[name])
+        return graph
+
+    async def aget_graph(self, config: RunnableConfig | None = None, *, xray: int | bool = False) -> Any:
+        """As `get_graph`."""
+        return self.get_graph(config, xray=xray)
+
+    def _breaks(self, options: Mapping[str, Any]) -> bool:
+        """Whether LangGraph may stop between two nodes."""
+        here = (self.interrupt_before_nodes, self.interrupt_after_nodes, options.get("interrupt_before"), options.get("interrupt_after"))
+        return any(here)
+
+    def _refuse_update(self, config: RunnableConfig) -> None:
+        if "__pregel_checkpointer" not in config.get("configurable", {}):
+            raise _changed_from_outside()
+
+
+def _changed_from_outside() -> Conflict:
+    return Conflict(
+        "the state of a run cannot be changed from outside",
+        undone="nothing was changed",
+        remedy="`pointsman rerun RUN --node NODE --set FIELD=JSON`, which is reviewed and on record",
+    )
