@@ -87,6 +87,7 @@ def tool_request(contract: Contract, arguments: Mapping[str, Any]) -> Request:
         returns=contract.returns,
         perform=partial(contract.perform, typed),
         probe=partial(contract.reconcile, **typed) if contract.reconcile else None,
-        compensation=contract.compensate and str(getattr(contract.compensate, "name", None) or getattr(contract.compensate, "__name__", "")),
+        compensation=contract.compensate
+        and str(getattr(contract.compensate, "name", None) or getattr(contract.compensate, "__name__", "")),
         again_with=partial(tool_request, contract),
     )

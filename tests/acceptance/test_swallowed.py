@@ -81,3 +81,26 @@ async def test_the_run_stops_and_each_answer_goes_to_its_own_call(open_runs: Ope
         else:
             assert (await run.summary()).state == "done"
             assert (await output(runs, run))["log"] == (["paid 10", "Rejected"] if way is gathered else ["paid 10"])
+
+
+async def test_a_task_group_in_a_plain_node_parks_and_sends_nothing_unasked(open_runs: OpenRuns, world: World) -> None:
+    """A known limit: the question comes out of the group as an `ExceptionGroup`, in which LangGraph sees none."""
+    t = world.tools()
+
+    async def body(state: State) -> State:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(t.pay.ainvoke({"amount": amount})) for amount in (10, 20)]
+        return {"log": [str(task.result()) for task in tasks]}
+
+    node = StateGraph(State).add_node("body", body).add_edge(START, "body").compile()
+    async with open_runs(line(("work", node), policy=ASK_PAY)) as runs:
+        run, summary = await go(runs)
+        for _ in range(3):
+            if summary.state == "done":
+                break
+            for item in await open_items(runs, run):
+                await runs.approve(item, by="dana")
+            if (await run.settled()).state == "parked":
+                await runs.resume(run)
+            summary = await run.settled()
+        assert (summary.state, sorted(world.asked("pay"))) == ("done", [10, 20])
