@@ -112,10 +112,11 @@ def _integer(value: int) -> Any:
     return int(value) if -_EXACT <= value <= _EXACT else {"$int": str(int(value))}
 
 
-def _number(value: float) -> float:
+def _number(value: float) -> Any:
     if not math.isfinite(value):
         raise BadInput(f"{value} has no canonical form", remedy="use None for a missing number")
-    return value
+    # A whole number is read back as an int, so it is written as one.
+    return _integer(int(value)) if value.is_integer() else value
 
 
 def _text(value: str) -> str:
@@ -130,8 +131,10 @@ def _text(value: str) -> str:
 def _decimal(value: Decimal) -> Any:
     if not value.is_finite():
         raise BadInput(f"Decimal {value} has no canonical form")
-    normal = value.normalize()
-    return {"$decimal": "0" if normal.is_zero() else f"{normal:f}"}
+    # Not `normalize`: it rounds to the precision of the caller's decimal context.
+    digits = f"{value:f}"
+    short = digits.rstrip("0").rstrip(".") if "." in digits else digits
+    return {"$decimal": "0" if value.is_zero() else short}
 
 
 def _instant(value: datetime) -> Any:
@@ -143,6 +146,8 @@ def _instant(value: datetime) -> Any:
 def _object(fields: Mapping[Any, Any]) -> Any:
     if all(isinstance(key, str) and not key.startswith("$") for key in fields):
         return {_text(key): encode(item) for key, item in fields.items()}
+    if any(isinstance(key, tuple | frozenset) for key in fields):
+        raise BadInput("a mapping with tuples or sets as keys has no canonical form", remedy="use texts, numbers or dates as keys")
     pairs = [[encode(key), encode(item)] for key, item in fields.items()]
     return {"$map": sorted(pairs, key=lambda pair: dumps(pair[0]))}
 

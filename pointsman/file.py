@@ -40,7 +40,7 @@ class InputFile(BaseModel):
             raise BadInput(f"{source} cannot be read: {error.strerror}", undone="no run was started", remedy="check the path") from error
         digest = hashlib.sha256(content).hexdigest()
         target = folder / "files" / digest
-        if not target.exists():
+        if not _holds(target, content):
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             temporary = target.with_name(f"{digest}.{os.getpid()}.part")
             with temporary.open("wb") as out:
@@ -64,3 +64,11 @@ class InputFile(BaseModel):
         if hashlib.sha256(content).hexdigest() != self.sha256:
             raise NotFound(f"the kept copy of {self.name} ({self.sha256[:12]}) was altered", remedy="restore it from the original")
         return content
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Whether a kept copy is there and unaltered."""
+    try:
+        return path.read_bytes() == content
+    except OSError:
+        return False

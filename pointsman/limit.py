@@ -7,6 +7,7 @@ All of it can be rebuilt from the journal: settled spend from outcomes, reservat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from decimal import Decimal
@@ -33,7 +34,7 @@ class Limits:
     def __post_init__(self) -> None:
         for field in fields(self):
             cap = getattr(self, field.name)
-            if cap is not None and (isinstance(cap, bool) or not cap >= 0):
+            if cap is not None and (isinstance(cap, bool) or not isinstance(cap, int | float | Decimal) or math.isnan(cap) or cap < 0):
                 raise BadInput(
                     f"the limit {field.name}={cap!r} is not a number from 0 up",
                     remedy=f"declare {field.name} as 0 or more, or leave it out",

@@ -110,25 +110,27 @@ class Tool(StructuredTool):
         """Make one call through the gateway of the present step. Raises `NotAllowed` outside a step."""
         gate = port.get()
         if gate is None:
-            raise NotAllowed(
-                f"tool {self.name!r} was called outside a step",
-                undone="the call was not made",
-                remedy="call it from a node of a running workflow",
-            )
+            raise _outside(self.name)
         return await gate.call_tool(self.contract, arguments)
 
     def call_from_thread(self, **arguments: Any) -> Any:
         """The same from a worker thread. Raises `NotAllowed` on the event loop's own thread, where it would wait for itself."""
         gate = port.get()
-        if gate is not None and running_loop() is not None:
+        if gate is None:
+            raise _outside(self.name)
+        if running_loop() is not None:
             raise NotAllowed(
                 f"tool {self.name!r} was called synchronously on the event loop's thread",
                 undone="the call was not made",
                 remedy="await it (`ainvoke`, `await ctx.call(…)`), or make the node a plain `def`",
             )
-        if gate is None:
-            return asyncio.run(self.call(**arguments))
         return asyncio.run_coroutine_threadsafe(gate.call_tool(self.contract, arguments), gate.loop).result()
+
+
+def _outside(name: str) -> NotAllowed:
+    return NotAllowed(
+        f"tool {name!r} was called outside a step", undone="the call was not made", remedy="call it from a node of a running workflow"
+    )
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:

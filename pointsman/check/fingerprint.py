@@ -1,20 +1,25 @@
 """The version of a graph: a digest over all that decides what a run of it does.
 
-Code counts by its syntax tree, so comments and layout do not change a version; functions and classes of the project that the code
-names count with it, those of installed packages do not.
+Code counts by its syntax tree, so comments and layout do not change a version; what the code names of the project's own (functions,
+classes, constants, by any import) counts with it, what belongs to installed packages does not.
 """
 
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import sys
+import sysconfig
 import textwrap
-from collections.abc import Callable
-from types import CodeType, FunctionType
+from collections.abc import Callable, Iterator
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from pointsman import canonical
+from pointsman.errors import BadInput
+
+_INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
 def code_digest(subject: Any) -> str:
@@ -25,14 +30,13 @@ def code_digest(subject: Any) -> str:
 
 
 def _collect(subject: Any, parts: dict[str, str]) -> None:
-    subject = inspect.unwrap(subject) if callable(subject) else subject
     if isinstance(subject, FunctionType | type):
-        name = f"{subject.__module__}.{subject.__qualname__}"
-        if name in parts or not _is_own(subject.__module__):
-            return
-        parts[name] = _syntax(subject)
-        for reached in _reached(subject):
-            _collect(reached, parts)
+        _collect_code(subject, parts)
+    elif isinstance(subject, MethodType):
+        _collect(subject.__func__, parts)
+    elif isinstance(subject, functools.partial):
+        for each in (subject.func, *subject.args, *subject.keywords.values()):
+            _collect(each, parts)
     elif hasattr(subject, "plan"):
         parts[f"graph {subject.plan.name}"] = subject.plan.rules.version
     elif hasattr(subject, "nodes") and isinstance(subject.nodes, dict):
@@ -44,34 +48,50 @@ def _collect(subject: Any, parts: dict[str, str]) -> None:
         _collect(subject.returns, parts)
     elif callable(subject):
         _collect(type(subject), parts)
+    else:
+        _collect_value(subject, parts)
+
+
+def _collect_code(subject: FunctionType | type, parts: dict[str, str]) -> None:
+    code = getattr(subject, "__code__", None)
+    name = f"{subject.__module__}.{code.co_qualname if code else subject.__qualname__}"
+    if name in parts:
+        return
+    if _is_own(subject.__module__):
+        parts[name] = _syntax(subject)
+        for reached in _reached(subject, parts):
+            _collect(reached, parts)
+    if (wrapped := getattr(subject, "__wrapped__", None)) is not None:
+        _collect(wrapped, parts)
+
+
+def _collect_value(value: Any, parts: dict[str, str]) -> None:
+    """A plain value that a function closes over or that a partial holds; others have no form that is the same in every process."""
+    try:
+        parts[f"value {len(parts)}"] = canonical.digest(value)
+    except BadInput:
+        return
 
 
 def _is_own(module: str) -> bool:
     path = getattr(sys.modules.get(module), "__file__", None) or ""
-    return (
-        "site-packages" not in path
-        and "dist-packages" not in path
-        and not path.startswith(sys.base_prefix)
-        and not module.startswith("pointsman.")
-    )
+    installed = "site-packages" in path or "dist-packages" in path or path.startswith(_INSTALLED)
+    return not installed and module not in sys.builtin_module_names and not module.startswith("pointsman.")
 
 
 def _syntax(subject: FunctionType | type) -> str:
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(subject)))
+        # The code object, since a decorated function would be answered with the source of what it decorates.
+        source = inspect.getsource(subject.__code__ if isinstance(subject, FunctionType) else subject)
+        tree = ast.parse(textwrap.dedent(source))
     except (OSError, TypeError, SyntaxError):
         # No source (a prompt, a lambda inside an expression): the compiled code, which at least never says the same for two bodies.
         return repr(_code(subject.__code__)) if isinstance(subject, FunctionType) else subject.__qualname__
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(body[0], ast.Expr)
-            and isinstance(body[0].value, ast.Constant)
-            and isinstance(body[0].value.value, str)
-        ):
-            body[0].value.value = ""
+        first = body[0] if isinstance(body, list) and body else None
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            first.value.value = ""
     return ast.dump(tree)
 
 
@@ -79,18 +99,67 @@ def _code(code: CodeType) -> tuple[Any, ...]:
     return (code.co_code.hex(), code.co_names, tuple(_code(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts))
 
 
-def _reached(subject: FunctionType | type) -> list[Any]:
-    """What a function names in its module or closes over; what the methods of a class do."""
+def _reached(subject: FunctionType | type, parts: dict[str, str]) -> Iterator[Any]:
+    """What a function names in its module or closes over; what a class stands on, and its methods do."""
     if isinstance(subject, type):
-        return [reached for member in vars(subject).values() if isinstance(member, FunctionType) for reached in _reached(member)]
+        yield from subject.__bases__
+        for member in vars(subject).values():
+            function = getattr(member, "__func__", None) or getattr(member, "fget", None) or member
+            if isinstance(function, FunctionType):
+                yield from _reached(function, parts)
+        return
     names = _names(subject.__code__)
-    named = [subject.__globals__[name] for name in sorted(names) if name in subject.__globals__]
-    cells = [cell.cell_contents for cell in subject.__closure__ or () if _filled(cell)]
-    return [
-        value
-        for value in (*named, *cells)
-        if isinstance(value, FunctionType | type) or hasattr(value, "contract") or hasattr(value, "plan")
-    ]
+    for name in sorted(names & subject.__globals__.keys()):
+        value = subject.__globals__[name]
+        if isinstance(value, ModuleType) and _is_own(value.__name__):
+            for inner in sorted(names & vars(value).keys()):
+                yield from _global(value.__name__, inner, parts)
+        elif not isinstance(value, ModuleType):
+            yield from _global(subject.__module__, name, parts)
+    for cell in subject.__closure__ or ():
+        if _filled(cell):
+            yield cell.cell_contents
+
+
+def _global(module: str, name: str, parts: dict[str, str]) -> Iterator[Any]:
+    """What a name of a module stands for; a constant counts by the statements that make it, which say the same on every machine."""
+    value = getattr(sys.modules.get(module), name, None)
+    if isinstance(value, FunctionType | type) or callable(value) or hasattr(value, "contract") or hasattr(value, "plan"):
+        yield value
+        return
+    place = f"constant {module}.{name}"
+    if place in parts:
+        return
+    made = []
+    for statement in _statements(module):
+        if isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
+            aliases = [alias for alias in statement.names if (alias.asname or alias.name) == name and _is_own(statement.module)]
+            for alias in aliases:
+                yield from _global(statement.module, alias.name, parts)
+        elif name in _bound(statement):
+            made.append(ast.dump(statement))
+    if made:
+        parts[place] = "\n".join(made)
+
+
+def _bound(statement: ast.stmt) -> set[str]:
+    """The names that an assignment gives a value."""
+    if not isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        return set()
+    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+    return {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
+
+
+def _statements(module: str) -> list[ast.stmt]:
+    try:
+        return _parsed(inspect.getsource(sys.modules[module]))
+    except (KeyError, OSError, TypeError, SyntaxError):
+        return []
+
+
+@functools.cache
+def _parsed(source: str) -> list[ast.stmt]:
+    return ast.parse(source).body
 
 
 def _names(code: CodeType) -> set[str]:

@@ -31,13 +31,14 @@ def unsound(shape: Shape) -> list[str]:
         f"{source}: its conditional edges do not say where they lead; give add_conditional_edges a list of targets"
         for source in shape.undeclared
     ]
+    findings += [f"{source}: sends without a bound; give add_conditional_edges max_items=" for source in shape.unbounded_sends]
     findings += _unknown(shape)
     findings += [
         f"{name}: no edge leads to it; add one from START or another node, or remove it"
         for name in shape.nodes
         if name not in reachable(shape, START)
     ]
-    findings += [finding for name, node in shape.nodes.items() for finding in _exits(shape, name, node)]
+    findings += [finding for name, node in shape.nodes.items() for finding in _exits(name, node)]
     findings += [
         f"{' → '.join(cycle)}: a cycle without a bound; give one of its nodes max_visits="
         for cycle in _cycles(shape)
@@ -61,8 +62,8 @@ def reachable(shape: Shape, start: str) -> set[str]:
 def supersteps(shape: Shape) -> int:
     """A bound on the supersteps of one run: the longest path through the graph's strong components.
 
-    A component that is a cycle lasts at most (visits allowed + 1) times its size, since between two visits of a bounded node a path
-    meets no other node twice.
+    A component that is a cycle lasts at most as many steps as visits are allowed in it, and before, between and after them its size
+    each, since no path without such a visit meets a node twice.
     """
     order = _components(shape)
     longest: dict[str, int] = {}
@@ -70,7 +71,7 @@ def supersteps(shape: Shape) -> int:
         below = max((longest[t] for n in component for t in shape.arrows.get(n, ()) if t in longest and t not in component), default=0)
         visits = sum(node.max_visits or 0 for node in (shape.nodes[n] for n in component if n in shape.nodes))
         cyclic = len(component) > 1 or any(n in shape.arrows.get(n, ()) for n in component)
-        length = (visits + 1) * len(component) if cyclic else 1
+        length = visits + (visits + 1) * len(component) if cyclic else 1
         for name in component:
             longest[name] = below + length
     return longest.get(START, 1) + 1
@@ -82,7 +83,7 @@ def _unknown(shape: Shape) -> list[str]:
     return [f"{source}: leads to {target!r}, which is no node" for source, target in wrong]
 
 
-def _exits(shape: Shape, name: str, node: Node) -> Iterable[str]:
+def _exits(name: str, node: Node) -> Iterable[str]:
     missing = [exit for exit in node.exits if exit not in node.routes]
     if missing:
         yield f"{name}: its exits {', '.join(missing)} lead nowhere; route them with add_exits({name!r}, …) or a default="
@@ -93,15 +94,15 @@ def _exits(shape: Shape, name: str, node: Node) -> Iterable[str]:
         yield f"{name}: has exits, so add_edge from it would take every one of them; use add_exits"
     if node.max_visits is not None and "limit" not in node.routes:
         yield f"{name}: may reach its max_visits, and the exit limit is not routed; add_exits({name!r}, limit=…)"
-    if name in shape.unbounded_sends:
-        yield f"{name}: sends without a bound; give add_conditional_edges max_items="
 
 
 def _bounded(shape: Shape, cycle: list[str]) -> bool:
-    """Whether no cycle is left among these nodes once the bounded ones are taken out."""
-    free = [name for name in cycle if name in shape.nodes and shape.nodes[name].max_visits is None]
-    rest = Shape(shape.name, {n: shape.nodes[n] for n in free}, {n: tuple(t for t in shape.arrows.get(n, ()) if t in free) for n in free})
-    return not _cycles(rest)
+    """Whether no cycle is left once all visits are used up: from then on a bounded node leads on by `limit` alone."""
+    nodes = {name: shape.nodes[name] for name in cycle if name in shape.nodes}
+    left = {
+        name: shape.arrows.get(name, ()) if node.max_visits is None else (node.routes.get("limit", END),) for name, node in nodes.items()
+    }
+    return not _cycles(Shape(shape.name, nodes, {name: tuple(t for t in targets if t in nodes) for name, targets in left.items()}))
 
 
 def _cycles(shape: Shape) -> list[list[str]]:

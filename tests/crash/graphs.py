@@ -11,7 +11,7 @@ from langgraph.graph import END, START
 from langgraph.types import RetryPolicy
 from typing_extensions import TypedDict
 
-from pointsman import FAILED, Command, Context, Limits, Policy, Send, Workflow, allow, ask, code, effect, tool
+from pointsman import FAILED, Command, Context, Limits, Policy, Send, Workflow, allow, ask, code, effect, question, tool
 from pointsman.testing import call, happened
 
 EVERYTHING = Policy(allow(), version="all")
@@ -282,6 +282,23 @@ def _asking() -> Any:
     return flow.compile()
 
 
+# consenting: an effect that two people must approve; questioning: one whose argument a person gives
+
+
+def _consenting() -> Any:
+    return _single("consenting", deliver, Policy(ask(deliver, role="controller", quorum=2), version="consenting"))
+
+
+def _questioning() -> Any:
+    flow = Workflow(State, name="questioning", policy=EVERYTHING)
+    flow.add_node("person", question("To whom?", shows=("to",), writes="to"))
+    flow.add_node("deliver", effect(deliver, reads=("to",), writes="receipts"))
+    flow.add_edge(START, "person")
+    flow.add_exits("person", answered="deliver", default=FAILED)
+    flow.add_exits("deliver", default=END)
+    return flow.compile()
+
+
 # wayward: a router that fails after its node has written
 
 
@@ -342,6 +359,8 @@ GRAPHS = {
         _chance(),
         _giving_up(),
         _asking(),
+        _consenting(),
+        _questioning(),
         _wayward(),
         _capped(),
         _single("keyed", deliver),

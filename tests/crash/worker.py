@@ -45,7 +45,10 @@ async def work(order: dict[str, Any]) -> dict[str, Any]:
             await runs.sweep()
         if order.get("approve"):
             for item in await runs.inbox():
-                await runs.approve(item, by="dana")
+                await runs.approve(item, by=order.get("by", "dana"))
+        if "answer" in order:
+            for item in await runs.inbox():
+                await runs.answer(item, order["answer"], by="dana")
         if "reconcile" in order:
             [intent] = [event for event in await runs.events(begun[0][1]) if event.kind == "call.intent"]
             await runs.reconcile(begun[0][1], intent.fields["call"], by="dana", **order["reconcile"])

@@ -9,7 +9,7 @@ from typing import assert_type
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from pointsman import FAILED, InputFile, Limits, Policy, Runs, Workflow, allow, arg, ask, code, deny, effect, tool
+from pointsman import FAILED, InputFile, Limits, Policy, Runs, Workflow, allow, arg, ask, code, deny, effect, question, tool
 from pointsman.controlled import Controlled
 from pointsman.event import Event
 from pointsman.node import Node
@@ -65,6 +65,8 @@ assert_type(policy.digest(), str)
 
 assert_type(code(check, reads=("order",), tools=(look_up,)), Node)
 assert_type(effect(send_order, reads=("order",)), Node)
+assert_type(question("Which order?", shows=("paper",), returns=Order, writes="order", expires=timedelta(days=3)), Node)
+assert_type(ask(send_order, role="controller", quorum=2, not_by=("starter",), known_by=("os", "api")), Rule)
 
 flow = Workflow(State, name="order", policy=policy, limits=Limits(tool_calls=3, usd=0.05, seconds=120))
 assert_type(flow.add_node("check", check), Workflow)
