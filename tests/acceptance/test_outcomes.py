@@ -154,10 +154,12 @@ async def test_a_body_that_outlives_its_step_calls_nothing(open_runs: OpenRuns, 
         left.append(asyncio.create_task(late()))
         return {"log": ["left"]}
 
-    async with open_runs(line(("work", code(work, tools=(t.look,))))) as runs:
-        _, summary = await go(runs)
-        assert summary.state == "done"
+    async def after(state: State) -> State:
         go_on.set()
-        with pytest.raises(PointsmanError):
+        with pytest.raises(PointsmanError, match="ended"):
             await left[0]
-        assert world.calls == []
+        return {}
+
+    async with open_runs(line(("work", code(work, tools=(t.look,))), ("after", after))) as runs:
+        _, summary = await go(runs)
+        assert (summary.state, world.calls) == ("done", [])

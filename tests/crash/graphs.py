@@ -216,7 +216,7 @@ async def chains(state: State, ctx: Context) -> State:
         await asyncio.sleep(pause)
         return [first, await ctx.call(look, what=f"{name}2 after {first}")]
 
-    pace = os.getpid() % 2
+    pace = float(os.environ["PACE"])
     one, other = await asyncio.gather(chain("a", 0.02 * pace), chain("b", 0.02 * (1 - pace)))
     return {"seen": [*one, *other], "to": other[-1]}
 
@@ -228,6 +228,26 @@ def _chains() -> Any:
     flow.add_edge(START, "chains")
     flow.add_edge("chains", "deliver")
     flow.add_exits("deliver", default=END)
+    return flow.compile()
+
+
+# tight: two reads gathered in one body where one is allowed; which comes first depends on the process
+
+
+async def both(state: State, ctx: Context) -> State:
+    async def one(name: str, pause: float) -> str:
+        await asyncio.sleep(pause)
+        return str(await ctx.call(look, what=name))
+
+    pace = float(os.environ["PACE"])
+    return {"seen": await asyncio.gather(one("a", 0.05 * pace), one("b", 0.05 * (1 - pace)))}
+
+
+def _tight() -> Any:
+    flow = Workflow(State, name="tight", policy=EVERYTHING, limits=Limits(tool_calls=1))
+    flow.add_node("both", code(both, tools=(look,)))
+    flow.add_edge(START, "both")
+    flow.add_exits("both", limit=END)
     return flow.compile()
 
 
@@ -363,6 +383,7 @@ GRAPHS = {
         _questioning(),
         _wayward(),
         _capped(),
+        _tight(),
         _single("keyed", deliver),
         _single("hasty", hurry),
         _single("probed", wire),

@@ -81,3 +81,12 @@ async def test_a_cap_is_never_passed_however_often_the_process_dies(crew: Crew, 
     async with Store.open(url) as store:
         for key, seen in (await look(store, outside, "capped", "undisturbed", *keys)).items():
             assert (seen.applied("deliver"), seen.faults, seen.output["n"]) == ([1, 1, 1], [], 3), key
+
+
+async def test_a_call_under_way_keeps_its_reservation(crew: Crew, outside: Outside, url: str) -> None:
+    crew.send("tight", "run", input={}, switch=BEFORE_IT_WAS_SENT).killed()
+    assert crew.send("tight", "run", input={}, pace=1).finished()["states"] == {"run": "done"}
+    async with Store.open(url) as store:
+        seen = (await look(store, outside, "tight", "run"))["run"]
+    assert [event.fields["call"] for event in seen.events if event.kind == "limit.reached"]
+    assert len(outside.counts()) <= 1 and seen.faults == []

@@ -38,7 +38,7 @@ async def test_kill_at_every_commit(graph: str, crew: Crew, outside: Outside, ur
         for key, switch in keys.items():
             crew.send(graph, key, switch=switch, **order).killed()
         at_death = await look(store, outside, graph, *keys)
-        crew.send(graph, *keys, **order).finished()
+        crew.send(graph, *keys, pace=1, **order).finished()
         for key, seen in (await look(store, outside, graph, *keys)).items():
             assert_equal(graph, meant, at_death.get(key), seen)
 

@@ -89,6 +89,7 @@ async def test_beside_one_that_asks(crew: Crew, outside: Outside, url: str) -> N
             crew.send("asking", key, approve=True, switch=switch, **TO).killed()
         crew.send("asking", *second, sweep=True, approve=True, **TO).finished()  # those that died undecided, and those that died decided
         meant = (await look(store, outside, "asking", "undisturbed"))["undisturbed"]
+        assert [event.position for event in meant.events if event.kind == "step.started"].count("deliver@1") == 1
         for key, seen in (await look(store, outside, "asking", *first, *second)).items():
             once(seen, meant)
             assert len([event for event in seen.events if event.kind == "ask.opened"]) == 1, key

@@ -58,7 +58,7 @@ async def work(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def child(order: dict[str, Any], out: int) -> None:
-    os.environ["OUTSIDE"] = order["outside"]
+    os.environ |= {"OUTSIDE": order["outside"], "PACE": str(order.get("pace", 0))}
     try:
         answer = asyncio.run(work(order))
     except BaseException as error:
