@@ -333,7 +333,7 @@ def _wayward() -> Any:
     flow.add_node("choose", joined)
     flow.add_node("join", joined)
     flow.add_edge(START, "deliver")
-    flow.add_exits("deliver", default="choose")
+    flow.add_exits("deliver", limit="join", default="choose")
     flow.add_conditional_edges("choose", way, ["join", "deliver"])
     flow.add_edge("join", END)
     return flow.compile()

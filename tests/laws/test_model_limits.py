@@ -99,8 +99,8 @@ async def _run(url: str, home: Path, graph: Any) -> Sequence[Event]:
 
 def _check(events: Sequence[Event], run: Limits, node: Limits) -> None:
     for place, event in enumerate(events):
-        accounts = Accounts(run, {"ask": node}, SystemClock(), list(events[: place + 1]))
-        for account in (accounts.run, accounts.of("ask")):
+        accounts = Accounts(run, SystemClock(), list(events[: place + 1]))
+        for account in (accounts.run, accounts.of("ask@1", None, node, None)):
             for name, cap in account._caps.items():
                 passed = account._committed(name) > cap
                 assert not passed or _reported_more(events, place), (
