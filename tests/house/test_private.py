@@ -74,8 +74,9 @@ def test_no_file_names(places: object) -> None:
     assert found == []
 
 
-def test_the_lock_holds_hashes_and_no_addresses() -> None:
-    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-studio.lock"])
+def test_a_lock_holds_hashes_and_no_addresses(name: str) -> None:
+    lock = (ROOT / name).read_text(encoding="utf-8")
     assert "://" not in lock
     assert "--find-links" not in lock
     assert "--index" not in lock
@@ -84,9 +85,11 @@ def test_the_lock_holds_hashes_and_no_addresses() -> None:
     assert lock.count("--hash=sha256:") >= len(pinned)
 
 
-def test_the_lock_holds_what_is_declared() -> None:
+@pytest.mark.parametrize(("name", "without"), [("requirements.lock", {"studio"}), ("requirements-studio.lock", set())])
+def test_a_lock_holds_what_is_declared(name: str, without: set[str]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    extras = {extra: lines for extra, lines in project["optional-dependencies"].items() if extra not in without}
+    wanted = [*project["dependencies"], *(line for lines in extras.values() for line in lines)]
     declared = {re.split(r"[\[<>=~!;@ ]", line)[0].lower().replace("_", "-") for line in wanted} - {"pointsman"}
-    locked = set(re.findall(r"^([a-z0-9._-]+)", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE))
+    locked = set(re.findall(r"^([a-z0-9._-]+)", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE))
     assert declared - locked == set(), "write the lock anew: CONTRIBUTING.md says how"
