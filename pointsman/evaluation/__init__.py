@@ -1,0 +1,1 @@
+"""What is made of recorded runs: replayed, compared, scored, gated; needs the extra `eval`."""

@@ -1,0 +1,158 @@
+"""How sure one may be of a score: trials of one task are not independent samples, so tasks (or families of tasks) are the sample.
+
+Everywhere a *sample* is a list of clusters, and a cluster the scores that belong together: the trials of one task, or of tasks that share
+an author, a document, a customer. `seed` makes what is drawn repeatable.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Sample = Sequence[Sequence[float]]
+"""Clusters of scores; a score lies in [0, 1], 1 for a pass."""
+
+LEVEL = 0.95
+"""Confidence of an interval where nothing else is said, two-sided."""
+
+DRAWS = 10_000
+"""Bootstrap draws where nothing else is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate and the bounds of its confidence interval; infinite where the sample cannot bound it."""
+
+    estimate: float
+    low: float
+    high: float
+    method: str
+    """How the bounds were worked out, for the report."""
+
+    def data(self) -> dict[str, Any]:
+        """As plain data, an infinite bound as None."""
+        low, high = (bound if math.isfinite(bound) else None for bound in (self.low, self.high))
+        return {"estimate": self.estimate, "low": low, "high": high, "method": self.method}
+
+
+def pass_at_k(sample: Sample, k: int) -> float | None:
+    """The chance that at least one of k trials of a task passes: mean over tasks of 1 - C(n-c, k) / C(n, k) (Chen et al. 2021, arXiv 2107.03374).
+
+    None, not 0, where a task has fewer than k trials: it is not defined there.
+    """
+    return _mean_over_tasks(sample, k, lambda n, c: 1 - math.comb(n - c, k) / math.comb(n, k))
+
+
+def pass_hat_k(sample: Sample, k: int) -> float | None:
+    """pass^k, the chance that all of k trials of a task pass: mean over tasks of C(c, k) / C(n, k) (Yao et al. 2024, arXiv 2406.12045). None as in `pass_at_k`."""
+    return _mean_over_tasks(sample, k, lambda n, c: math.comb(c, k) / math.comb(n, k))
+
+
+def _mean_over_tasks(sample: Sample, k: int, of_task: Callable[[int, int], float]) -> float | None:
+    if k < 1 or not sample or any(len(task) < k for task in sample):
+        return None
+    return sum(of_task(len(task), sum(1 for score in task if score >= 1)) for task in sample) / len(sample)
+
+
+def clustered_se(sample: Sample) -> float:
+    """Standard error of the mean of all scores, with what scores of one cluster have in common (Miller 2024, arXiv 2411.00640).
+
+    The square root of G/(G-1) · Σ_c (Σ_i (s_ic - s̄))² / n²: the sandwich estimator with its small-sample factor. Infinite for fewer than two clusters.
+    """
+    n, clusters = sum(map(len, sample)), len(sample)
+    if clusters < 2 or not n:
+        return math.inf
+    mean = sum(map(sum, sample)) / n
+    sums = ((sum(cluster) - len(cluster) * mean) ** 2 for cluster in sample)
+    return math.sqrt(clusters / (clusters - 1) * sum(sums)) / n
+
+
+def naive_se(sample: Sample) -> float:
+    """Standard error of the mean as if all scores were independent: what is printed beside `clustered_se`, to show what ignoring clusters hides."""
+    scores = np.concatenate([np.asarray(cluster, float) for cluster in sample]) if sample else np.empty(0)
+    return float(scores.std(ddof=1) / math.sqrt(len(scores))) if len(scores) > 1 else math.inf
+
+
+def mean_interval(sample: Sample, level: float = LEVEL, *, lowest: float = 0.0, highest: float = 1.0) -> Interval:
+    """The mean score, between `clustered_se` times Student's t with one degree of freedom less than there are clusters, within what a score can be.
+
+    A sample without any spread says only that what was not seen is rare (see `unseen`): at worst, so many scores are `lowest`, or `highest`.
+    """
+    n = sum(map(len, sample))
+    mean = sum(map(sum, sample)) / n if n else math.nan
+    error = clustered_se(sample)
+    if not math.isfinite(error):
+        return Interval(mean, lowest, highest, "fewer than two clusters: nothing is known")
+    if error == 0:
+        rare = unseen(len(sample), level)
+        return Interval(mean, mean - rare * (mean - lowest), mean + rare * (highest - mean), "exact binomial: no cluster differs")
+    half = float(stats.t.ppf((1 + level) / 2, len(sample) - 1)) * error
+    method = f"clustered standard error, Student's t, {len(sample)} clusters"
+    return Interval(mean, max(lowest, mean - half), min(highest, mean + half), method)
+
+
+def unseen(clusters: int, level: float = LEVEL) -> float:
+    """How frequent something can be, at most, that none of so many clusters showed: 1 - α^(1/G), α being half of 1 - level (Clopper and Pearson 1934)."""
+    return float(1 - ((1 - level) / 2) ** (1 / clusters))
+
+
+def bootstrap(sample: Sample, statistic: Callable[[Sample], float], *, level: float = LEVEL, draws: int = DRAWS, seed: int = 0) -> Interval:
+    """Any statistic of a sample, between the percentiles of what it is when whole clusters are drawn anew with replacement (Efron 1979; Field and Welsh 2007).
+
+    Draws of which the statistic is not finite stay in: where more than half of a tail are infinite, so is the bound.
+    """
+    rng = np.random.default_rng(seed)
+    chosen = rng.integers(0, len(sample), (draws, len(sample)))
+    found = np.array([statistic([sample[place] for place in row]) for row in chosen], float)
+    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
+    return Interval(statistic(sample), float(low), float(high), f"cluster bootstrap, {len(sample)} clusters, {draws} draws, seed {seed}")
+
+
+def bootstrap_mean(per_task: Sequence[float], *, level: float = LEVEL, draws: int = DRAWS, seed: int = 0) -> Interval:
+    """As `bootstrap`, for a statistic that is the mean of one number per task, such as pass^k: drawn at once."""
+    values: NDArray[np.float64] = np.asarray(per_task, float)
+    rng = np.random.default_rng(seed)
+    found = values[rng.integers(0, len(values), (draws, len(values)))].mean(axis=1)
+    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    method = f"cluster bootstrap, {len(values)} clusters, {draws} draws, seed {seed}"
+    return Interval(float(values.mean()), float(low), float(high), method)
+
+
+def pass_hat_k_interval(sample: Sample, k: int, *, level: float = LEVEL, draws: int = DRAWS, seed: int = 0) -> Interval | None:
+    """pass^k with its cluster bootstrap interval; None where it is not defined."""
+    if pass_hat_k(sample, k) is None:
+        return None
+    per_task = [math.comb(sum(1 for score in task if score >= 1), k) / math.comb(len(task), k) for task in sample]
+    return bootstrap_mean(per_task, level=level, draws=draws, seed=seed)
+
+
+def wilson(passes: int, n: int, level: float = LEVEL) -> Interval:
+    """A share of n *independent* trials (Wilson 1927). For trials that share tasks it is too narrow: use `mean_interval`."""
+    if n == 0:
+        return Interval(math.nan, 0.0, 1.0, "Wilson")
+    z, share = float(stats.norm.ppf((1 + level) / 2)), passes / n
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    return Interval(share, centre - half, centre + half, "Wilson")
+
+
+def mcnemar(better: int, worse: int) -> float:
+    """Exact two-sided p-value for one score a task, from how many tasks only the one and only the other passed (McNemar 1947): min(1, 2 Σ_{i≤min} C(b+c, i) / 2^(b+c))."""
+    discordant = better + worse
+    return min(1.0, 2 * sum(math.comb(discordant, i) for i in range(min(better, worse) + 1)) / float(2**discordant))
+
+
+def kappa(first: Sequence[Any], second: Sequence[Any]) -> float | None:
+    """Cohen's κ, how far two graders agree beyond chance: (p_o - p_e) / (1 - p_e) (Cohen 1960). None for no items, or where chance alone would agree on all."""
+    if not first or len(first) != len(second):
+        return None
+    labels = set(first) | set(second)
+    observed = sum(a == b for a, b in zip(first, second, strict=True)) / len(first)
+    expected = sum((list(first).count(label) / len(first)) * (list(second).count(label) / len(second)) for label in labels)
+    return None if expected == 1 else (observed - expected) / (1 - expected)
