@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from pointsman.errors import BadInput, NotFound
+from pointsman.wall import passage
 
 MAX_BYTES = 50_000_000
 """How large an input file may be."""
@@ -41,13 +42,8 @@ class InputFile(BaseModel):
         digest = hashlib.sha256(content).hexdigest()
         target = folder / "files" / digest
         if not _holds(target, content):
-            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            temporary = target.with_name(f"{digest}.{os.getpid()}.part")
-            with temporary.open("wb") as out:
-                out.write(content)
-                out.flush()
-                os.fsync(out.fileno())
-            temporary.replace(target)
+            with passage():
+                _keep(target, content)
         return cls(name=source.name, sha256=digest, size=len(content))
 
     def read_bytes(self) -> bytes:
@@ -64,6 +60,16 @@ class InputFile(BaseModel):
         if hashlib.sha256(content).hexdigest() != self.sha256:
             raise NotFound(f"the kept copy of {self.name} ({self.sha256[:12]}) was altered", remedy="restore it from the original")
         return content
+
+
+def _keep(target: Path, content: bytes) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = target.with_name(f"{target.name}.{os.getpid()}.part")
+    with temporary.open("wb") as out:
+        out.write(content)
+        out.flush()
+        os.fsync(out.fileno())
+    temporary.replace(target)
 
 
 def _holds(path: Path, content: bytes) -> bool:

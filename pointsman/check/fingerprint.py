@@ -18,6 +18,7 @@ from typing import Any
 
 from pointsman import canonical
 from pointsman.errors import BadInput
+from pointsman.segment import Plan
 
 _INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
@@ -37,7 +38,7 @@ def _collect(subject: Any, parts: dict[str, str]) -> None:
     elif isinstance(subject, functools.partial):
         for each in (subject.func, *subject.args, *subject.keywords.values()):
             _collect(each, parts)
-    elif hasattr(subject, "plan"):
+    elif isinstance(getattr(subject, "plan", None), Plan):
         parts[f"graph {subject.plan.name}"] = subject.plan.rules.version
     elif hasattr(subject, "nodes") and isinstance(subject.nodes, dict):
         parts[f"graph {type(subject).__name__}"] = canonical.digest(sorted(subject.nodes))

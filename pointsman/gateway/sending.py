@@ -16,6 +16,7 @@ from pointsman.gateway.request import Request
 from pointsman.gateway.step import Step
 from pointsman.gateway.tape import Recorded
 from pointsman.limit import Spend
+from pointsman.wall import passage
 
 if TYPE_CHECKING:
     from pointsman.gateway import Gateway
@@ -74,7 +75,8 @@ class Sending:
                 )
             raise _unknown_error(request, step, found.call)
         gate.lease.check()
-        result = await asyncio.wait_for(request.probe(), request.timeout)
+        with passage():
+            result = await asyncio.wait_for(request.probe(), request.timeout)
         payloads = {} if result is None else {"result": gate.journal.payload(result)}
         draft = gate.journal.draft(
             "call.reconciled", step.position, payloads=payloads, call=found.call, happened=result is not None, by="probe"
@@ -100,7 +102,9 @@ class Sending:
         gate.lease.check()
         begun = gate.clock.monotonic()
         try:
-            tree = canonical.encode(await asyncio.wait_for(request.perform(key), request.timeout))
+            with passage():
+                answer = await asyncio.wait_for(request.perform(key), request.timeout)
+            tree = canonical.encode(answer)
             if not request.is_effect:
                 request.revive(tree)
         except ToolFailed as error:
