@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pointsman.cli import act, look, settle, start
+from pointsman.cli import act, look, new, settle, start
 
 app = typer.Typer(
     name="pointsman",
@@ -17,6 +17,7 @@ app = typer.Typer(
 )
 """What the console script `pointsman` calls."""
 
+app.command("new")(new.new)
 app.command("run")(start.run)
 app.command("runs")(look.runs)
 app.command("show")(look.show)

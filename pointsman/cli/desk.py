@@ -53,7 +53,7 @@ class Desk:
         if self.json:
             sys.stdout.write(json.dumps(data, indent=1, default=str) + "\n")
         else:
-            self.out.print(*pages, sep="\n")
+            self.out.print(*pages, sep="\n", crop=False)  # a command that is cut at the edge cannot be copied
 
 
 def perform(command: Callable[[Desk], Awaitable[int]], as_json: bool) -> NoReturn:

@@ -93,12 +93,10 @@ def moment(text: str) -> str:
 
 
 def ago(instant: datetime) -> str:
-    """How long ago an instant is, in one unit."""
+    """How long ago an instant is, or how far ahead, in one unit."""
     seconds = (datetime.now(UTC) - instant).total_seconds()
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{int(seconds // size)} {unit} ago"
-    return f"{int(seconds)} s ago" if seconds >= 0 else f"in {duration(-seconds)}"
+    size, unit = next(((size, unit) for size, unit in ((86400, "d"), (3600, "h"), (60, "min")) if abs(seconds) >= 2 * size), (1, "s"))
+    return f"{int(seconds // size)} {unit} ago" if seconds >= 0 else f"in {round(-seconds / size)} {unit}"
 
 
 def duration(seconds: float | None) -> str:

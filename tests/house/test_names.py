@@ -9,7 +9,7 @@ import pytest
 
 import pointsman
 from pointsman import errors
-from tests.house.tree import ROOT
+from tests.house.tree import ROOT, modules
 
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "docs/glossary.md")
 LANGGRAPH = {"Command", "Send"}
@@ -67,7 +67,7 @@ def test_errors_are_raised_as_the_family() -> None:
 
 def test_every_module_can_be_imported_alone() -> None:
     """Nothing depends on what another import happened to load first."""
-    for path in sorted((ROOT / "pointsman").rglob("*.py")):
+    for path in modules("pointsman"):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         if not name.endswith("__main__"):
             importlib.import_module(name)

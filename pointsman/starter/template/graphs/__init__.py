@@ -1,0 +1,1 @@
+"""One file per workflow: the wiring, `graph` last. langgraph.json points here."""

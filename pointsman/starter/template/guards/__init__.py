@@ -1,0 +1,1 @@
+"""What the workflows may do, and who decides: policies, limits, roles."""

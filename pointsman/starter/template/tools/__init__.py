@@ -1,0 +1,1 @@
+"""The outside systems, one file each, with the types they speak."""
