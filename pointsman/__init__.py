@@ -10,6 +10,7 @@ if typing.TYPE_CHECKING:
 
     from pointsman.file import InputFile
     from pointsman.limit import Limits
+    from pointsman.node.agent import agent
     from pointsman.node.code import code
     from pointsman.node.context import Context
     from pointsman.node.effect import effect
@@ -25,7 +26,7 @@ __all__ = [
     # A graph
     "FAILED", "QUARANTINED", "Command", "Context", "InputFile", "Limits", "Send", "Workflow",
     # What may stand in it
-    "code", "effect", "infer", "question", "tool",
+    "agent", "code", "effect", "infer", "question", "tool",
     # What is done with it
     "Runs",
     # What may be done
@@ -36,6 +37,7 @@ _HOMES = {
     "langgraph.types": ("Command", "Send"),
     "pointsman.file": ("InputFile",),
     "pointsman.limit": ("Limits",),
+    "pointsman.node.agent": ("agent",),
     "pointsman.node.code": ("code",),
     "pointsman.node.context": ("Context",),
     "pointsman.node.effect": ("effect",),

@@ -193,7 +193,7 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
                 [
                     part.kind,
                     code_digest(part.subject),
-                    [contract.data() for contract in part.contracts],
+                    [[contract.data(), code_digest(contract.function)] for contract in part.contracts],
                     list(part.reads or ()),
                     list(part.writes or ()),
                     *([dict(part.declared), model_data(part.model)] if part.declared is not None else []),

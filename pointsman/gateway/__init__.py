@@ -237,7 +237,7 @@ class Gateway:
             raise step.error
 
     def _calls_exceeded(self, step: Step) -> str | None:
-        return f"node {step.place.node} may make no more calls in one step" if step.calls_left == 0 else None
+        return step.closed or (f"node {step.node} may make no more calls in one step" if step.calls_left == 0 else None)
 
     async def append(self, draft: Draft, statements: Sequence[Statement] = (), *, begins: bool = False) -> None:
         """Append an event of this segment, and take it into what the segment knows; one that begins a call only while nothing has stopped the run from outside.

@@ -34,6 +34,17 @@ class Accounts:
         workflow = self._account(path.rpartition("/")[0] + "/", around, above)
         return self._account(path, own, workflow)
 
+    def execution(self, position: str, limits: Limits, above: Account, branch: int) -> Account:
+        """The account of one execution of a node on one branch, with what the graph that it runs spends."""
+        name = f"{position}, branch {branch}"
+        if name not in self._below:
+            account = self._below[name] = Account(position, limits)
+            for event in self._events:
+                if event.branch == branch and f"{event.position}/".startswith(f"{position}/"):
+                    _charge(account, event)
+            account.parent = above
+        return self._below[name]
+
     def _account(self, path: str, limits: Limits | None, above: Account) -> Account:
         if limits is None or not limits.caps():
             return above

@@ -93,7 +93,7 @@ class Asking:
 
     def _binding(self, request: Request, step: Step) -> str:
         version = {"graph": self._gateway.rules.version, "policies": [policy.digest() for policy in step.policies]}
-        run = {"node": step.place.node, "run": self._gateway.journal.run_id}
+        run = {"node": step.node, "run": self._gateway.journal.run_id}
         return self._gateway.journal.payload_of({"tool": request.target, "arguments": request.public, **run, **version})
 
     async def _card(self, request: Request, step: Step, decision: Decision, corrected: Recorded | None) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class Asking:
             "tool": request.target,
             "effect": request.effect,
             "arguments": request.public,
-            "node": step.place.node,
+            "node": step.node,
             "rule": decision.rule,
             "reason": decision.reason,
         }
@@ -129,7 +129,7 @@ class Asking:
         fields = {
             "approval": approval_id,
             "tool": tool,
-            "node": step.place.node,
+            "node": step.node,
             "role": decision.role,
             "expires_at": expires,
             "rule": decision.rule,
@@ -142,7 +142,7 @@ class Asking:
         draft = gate.journal.draft(
             "ask.opened", step.position, payloads={"binding": binding, "card": gate.journal.payload_of(card)}, **fields
         )
-        shown = (approval_id, step.position, binding, draft.payloads["card"], tool, step.place.node, decision.role, expires)
+        shown = (approval_id, step.position, binding, draft.payloads["card"], tool, step.node, decision.role, expires)
         await gate.append(draft, statements=[approvals_.opened(gate.journal.run_id, Approval(*shown))])
         approval = gate.approvals.get(approval_id)
         assert approval is not None

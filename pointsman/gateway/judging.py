@@ -13,19 +13,20 @@ _STRICTEST = (Verdict.DENY, Verdict.ASK, Verdict.ALLOW)
 
 
 def judge(request: Request, step: Step, spent: Spend, principal: str | None, corrected: Recorded | None) -> Decision:
-    """The verdict on one call. Where several workflows enclose a step, the strictest of their policies counts.
+    """The verdict on one call. Where several workflows enclose a step, or several agents, the strictest counts.
 
     `corrected` is a finished effect that the call would correct: that is never done without being asked for.
     """
     if step.tools is not None and request.target not in step.tools:
-        return Decision(Verdict.DENY, "node-list", f"{request.target} is not in the list of node {step.place.node}")
+        return Decision(Verdict.DENY, "node-list", f"{request.target} is not in the list of node {step.node}")
     if request.invalid:
         return Decision(Verdict.DENY, "arguments", f"the arguments do not fit: {request.invalid}")
     amounts = {name: canonical.decode(amount) for name, amount in spent.data().items()}
-    facts = Facts(request.target, request.effect, request.typed, step.place.node, principal, amounts)
-    decision = min((policy.decide(facts) for policy in step.policies), key=lambda decision: _STRICTEST.index(decision.verdict))
+    views = [Facts(request.target, request.effect, request.typed, actor, principal, amounts) for actor in step.actors]
+    decisions = [policy.decide(facts) for policy in step.policies for facts in views]
+    decision = min(decisions, key=lambda decision: _STRICTEST.index(decision.verdict))
     if decision.rule == "default-model" and step.tools is None:
-        return Decision(Verdict.DENY, "default-model", f"node {step.place.node} names no model, and no rule allows {request.target}")
+        return Decision(Verdict.DENY, "default-model", f"node {step.node} names no model, and no rule allows {request.target}")
     if corrected is not None and decision.verdict is Verdict.ALLOW:
         return Decision(Verdict.ASK, "correction", "it corrects an effect that happened with other arguments", decision.role)
     return decision

@@ -53,6 +53,12 @@ class Step:
     """Salted digests of the fields it received."""
     sends: Mapping[str, int] = field(default_factory=dict)
     """The fields that it puts into its model's prompt, and how many bytes of each."""
+    grants: frozenset[str] | None = None
+    """What a graph that its body runs may call, where it is an agent's: the steps in it have no other list."""
+    within: tuple[str, ...] = ()
+    """The agents on whose behalf it acts, outermost first; empty where it acts on its own node's."""
+    closed: str = ""
+    """Which cap of its agent it stands at; empty while it may begin calls."""
     exit: str = "done"
     reason: str = ""
     decided_by: str = "code"
@@ -67,6 +73,16 @@ class Step:
     def ns(self) -> str:
         """LangGraph's namespace of it."""
         return self.place.ns
+
+    @property
+    def actors(self) -> tuple[str, ...]:
+        """The nodes that a policy has to let make its calls."""
+        return self.within or (self.place.node,)
+
+    @property
+    def node(self) -> str:
+        """The node that makes its calls, as people know it."""
+        return self.actors[-1]
 
     def stop(self) -> None:
         """Raise why the step must not go on, where there is a reason: an unanswered question, a lost lease, a divergence."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from langgraph.config import get_config
+from langgraph.types import Interrupt
 
 from pointsman.gateway.accounts import Accounts
 from pointsman.gateway.position import Place, Positions
@@ -38,9 +39,26 @@ class Steps:
         found = self.find(ns)
         if found is None or found.attempt != attempt:  # a node of a plain subgraph: nobody announced it
             place = self.positions.place(config["metadata"])
-            found = self.begin(Step(place, attempt, self.account(place), (self._policy,)))
+            found = self.begin(self._inner(place, attempt))
             fields = {"ns": ns, "node": place.node, "superstep": place.superstep, "attempt": attempt}
             self._journal.note(self._journal.draft("step.started", place.position, **fields))
+        return found
+
+    def _inner(self, place: Place, attempt: str) -> Step:
+        """A step of a plain graph: the policy alone decides on its calls, unless it is an agent's, whose list and name hold for it."""
+        above, account = self.above(place.ns), self.account(place)
+        if above is None or above.grants is None:
+            return Step(place, attempt, account, (self._policy,))
+        return Step(
+            place, attempt, account, above.policies, above.grants, grants=above.grants, within=above.actors,
+            inputs=above.inputs, sends=above.sends,
+        )  # fmt: skip
+
+    def above(self, ns: str) -> Step | None:
+        """The step whose body runs the graph that a namespace belongs to."""
+        levels, found = _levels(ns), None
+        while found is None and (levels := levels.rpartition("|")[0]):
+            found = self._by_levels.get(levels)
         return found
 
     def attempt(self, node_attempt: int) -> str:
@@ -59,9 +77,7 @@ class Steps:
 
     def account(self, place: Place, own: Limits | None = None, around: Limits | None = None) -> Account:
         """The account of a step: under that of the step whose body runs its graph."""
-        levels, above = _levels(place.ns), None
-        while above is None and (levels := levels.rpartition("|")[0]):
-            above = self._by_levels.get(levels)
+        above = self.above(place.ns)
         return self._accounts.of(place.position, above.account if above else None, own, around)
 
     def waits(self, step: Step | None = None) -> bool:
@@ -69,6 +85,11 @@ class Steps:
         if step is None:
             return any(other.asks for other in self._by_ns.values())
         return any(other.asks for ns, other in self._by_ns.items() if ns == step.ns or ns.startswith(f"{step.ns}|"))
+
+    def asks(self, step: Step) -> tuple[Interrupt, ...]:
+        """The unanswered questions of the graphs that a step runs."""
+        below = [other for ns, other in self._by_ns.items() if ns.startswith(f"{step.ns}|")]
+        return tuple(ask for other in below for ask in other.asks.values())
 
     def failed(self, step: Step, error: Exception) -> None:
         """A step ended with an exception; whether that parks the run is decided when the segment ends."""

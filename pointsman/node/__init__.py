@@ -73,6 +73,8 @@ class Node:
     """The model it speaks to: its own, else the workflow's; None for the environment's."""
     declared: Mapping[str, Any] | None = None
     """What else decides what it does, as plain data of its version."""
+    description: str = ""
+    """What an agent can be asked for, where another one calls it."""
     name: str = ""
     max_visits: int | None = None
     routes: dict[str, str] = field(default_factory=dict)

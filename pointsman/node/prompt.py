@@ -54,7 +54,7 @@ class Prompt:
 
     def filled(self, values: Mapping[str, Any]) -> tuple[str, dict[str, int]]:
         """The prompt with the fields in their places, and the bytes of each field."""
-        shown = {name: _text(values.get(name)) for name in self.fields}
+        bodies = {name: shown(values.get(name)) for name in self.fields}
         placed: set[str] = set()
 
         def put(place: re.Match[str]) -> str:
@@ -62,19 +62,20 @@ class Prompt:
             if name is None:
                 return place[0][0]
             placed.add(name)
-            return _block(name, shown[name])
+            return block(name, bodies[name])
 
         text = _PLACE.sub(put, self.text)
-        rest = [_block(name, shown[name]) for name in self.fields if name not in placed]
-        return "\n\n".join([text.rstrip(), *rest]), {name: len(body.encode()) for name, body in shown.items()}
+        rest = [block(name, bodies[name]) for name in self.fields if name not in placed]
+        return "\n\n".join([text.rstrip(), *rest]), {name: len(body.encode()) for name, body in bodies.items()}
 
 
-def _text(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value as a model reads it: text as it is, anything else as JSON whose order is always the same."""
     plain = canonical.decode(canonical.encode(value))
     return plain if isinstance(plain, str) else _JSON.dump_json(plain, indent=2).decode()
 
 
-def _block(name: str, body: str) -> str:
+def block(name: str, body: str, kind: str = "field") -> str:
+    """Text as data of a prompt, between tags that it cannot close since they carry its digest; `kind` says what `name` is."""
     mark = hashlib.sha256(body.encode()).hexdigest()[:12]
-    return f"<data-{mark} field={name!r}>\n{body}\n</data-{mark}>"
+    return f"<data-{mark} {kind}={name!r}>\n{body}\n</data-{mark}>"

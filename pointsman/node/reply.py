@@ -1,4 +1,4 @@
-"""What a model may answer: a value of the declared type, or that it abstains and why; and how its answer is read."""
+"""What a model may answer: a value of the declared type, or that it abstains, or needs a person, and why; and how its answer is read."""
 
 from __future__ import annotations
 
@@ -22,16 +22,19 @@ class Reply:
     value: Any = None
     abstained: str | None = None
     """Why it gave no value; None where it gave one."""
+    needs_person: str | None = None
+    """What it needs a person for; None where it needs none."""
 
 
 class Form:
-    """The form of an answer: `{"answer": VALUE or null, "abstain": REASON or null}`, exactly one of them filled."""
+    """The form of an answer: `{"answer": VALUE or null, "abstain": REASON or null}`, exactly one of them filled; with `person` also `needs_person`."""
 
-    def __init__(self, returns: Any) -> None:
+    def __init__(self, returns: Any, *, person: bool = False) -> None:
+        reasons: dict[str, Any] = dict.fromkeys(("abstain", *(["needs_person"] if person else [])), (str | None, None))
         try:
             TypeAdapter(returns)
             self._model: type[BaseModel] = create_model(
-                "Reply", __config__=ConfigDict(extra="forbid"), answer=(returns | None, None), abstain=(str | None, None)
+                "Reply", __config__=ConfigDict(extra="forbid"), answer=(returns | None, None), **reasons
             )
             schema = self._model.model_json_schema()
         except Exception as error:
@@ -58,9 +61,11 @@ class Form:
                 for fault in error.errors(include_url=False, include_input=False)
             ]
             raise ValueError("; ".join(faults[:10])) from error
-        if (read.answer is None) == (read.abstain is None):
-            raise ValueError("exactly one of answer and abstain must be filled")
-        return Reply(abstained=read.abstain.strip() or "it gave no reason") if read.abstain is not None else Reply(value=read.answer)
+        filled = {name: said for name in type(read).model_fields if (said := getattr(read, name)) is not None}
+        if len(filled) != 1:
+            raise ValueError(f"exactly one of {' and '.join(type(read).model_fields)} must be filled")
+        why = {name: said.strip() or "it gave no reason" for name, said in filled.items() if name != "answer"}
+        return Reply(filled.get("answer"), why.get("abstain"), why.get("needs_person"))
 
 
 def _can_be_strict(schema: Any) -> bool:

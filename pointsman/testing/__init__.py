@@ -8,6 +8,7 @@ from pointsman.testing.crash import Switch, open_switched
 from pointsman.testing.openai_acts import Act, abstain, answer, recorded
 from pointsman.testing.openai_server import OpenAIServer
 from pointsman.testing.outside import Count, Outside, call, happened
+from pointsman.testing.scripted import ScriptedModel, calls, says
 from pointsman.wall import Breach, Wall, wall
 
 __all__ = [
@@ -16,14 +17,17 @@ __all__ = [
     "Count",
     "OpenAIServer",
     "Outside",
+    "ScriptedModel",
     "StillClock",
     "Switch",
     "Wall",
     "abstain",
     "answer",
     "call",
+    "calls",
     "happened",
     "open_switched",
     "recorded",
+    "says",
     "wall",
 ]

@@ -1,0 +1,69 @@
+"""What of LangChain's middleware may stand in an agent, and how its own models come behind the gateway too."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from langchain.agents.middleware import (
+    AgentMiddleware,
+    HumanInTheLoopMiddleware,
+    ModelCallLimitMiddleware,
+    ToolCallLimitMiddleware,
+)
+from langchain_core.language_models.chat_models import BaseChatModel
+
+from pointsman import canonical
+from pointsman.errors import BadInput
+from pointsman.model import controlled
+from pointsman.tool import Tool
+
+_OWNED: tuple[tuple[type[Any], str], ...] = (
+    (HumanInTheLoopMiddleware, "let the policy ask: ask(tool, …); an approval is bound to the exact call"),
+    (ModelCallLimitMiddleware, "give limits=Limits(model_calls=…): they count retries, and a crash or a resume does not reset them"),
+    (ToolCallLimitMiddleware, "give limits=Limits(tool_calls=…): they count retries, and a crash or a resume does not reset them"),
+)
+
+
+def taken(middleware: Sequence[Any], *, timeout: float, max_tokens: int) -> tuple[list[AgentMiddleware[Any, Any]], list[BaseChatModel]]:
+    """Copies of middleware whose models are behind the gateway, and those models. Raises `BadInput` for what cannot be held to the fence."""
+    copies: list[AgentMiddleware[Any, Any]] = []
+    models: list[BaseChatModel] = []
+    for given in middleware:
+        if not isinstance(given, AgentMiddleware):
+            raise BadInput(f"{given!r} is no middleware of LangChain's agents", remedy="give instances of AgentMiddleware")
+        for kind, remedy in _OWNED:
+            if isinstance(given, kind):
+                raise BadInput(f"an agent takes no {kind.__name__}", remedy=remedy)
+        foreign = [tool.name for tool in getattr(given, "tools", ()) if not isinstance(tool, Tool)]
+        if foreign:
+            raise BadInput(
+                f"{given.name} brings tools without a contract: {', '.join(foreign)}",
+                remedy="make them with pointsman's @tool and give them in tools= or effects=",
+            )
+        fenced = copy.copy(given)
+        for name, value in vars(given).items():
+            setattr(fenced, name, _fenced(value, models, timeout, max_tokens))
+        copies.append(fenced)
+    return copies, models
+
+
+def settings(given: Any) -> Iterator[Any]:
+    """What says what a middleware does, as plain data: its class, and the values it was made with that have a form."""
+    yield f"{type(given).__module__}.{type(given).__qualname__}"
+    for name, value in sorted(vars(given).items()):
+        try:
+            yield [name, canonical.encode(value)]
+        except BadInput:
+            continue
+
+
+def _fenced(value: Any, models: list[BaseChatModel], timeout: float, max_tokens: int) -> Any:
+    if isinstance(value, BaseChatModel):
+        models.append(controlled(value, timeout=timeout, max_tokens=max_tokens))
+        return models[-1]
+    if isinstance(value, list | tuple):
+        parts = [_fenced(part, models, timeout, max_tokens) for part in value]
+        return parts if isinstance(value, list) else tuple(parts) if type(value) is tuple else value
+    return value

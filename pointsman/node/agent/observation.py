@@ -1,0 +1,31 @@
+"""What an agent's model is told of a call: made by the runtime alone, capped in size, marked as data that nobody has vouched for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pointsman.errors import Denied, Expired, LimitReached, PointsmanError, Rejected, ToolFailed
+from pointsman.node.prompt import block, shown
+
+SHOWN = 8_000
+"""Characters of a result that a model is shown where the agent does not say."""
+
+SEEN = (Denied, LimitReached, Rejected, Expired, ToolFailed)
+"""How a call can end that the model is told of, and may act upon; everything else ends or stops the agent."""
+
+_WORDS = {"Denied": "Denied", "LimitReached": "Limit reached", "Rejected": "Rejected by a person", "Expired": "Not decided in time"}
+
+
+def result(tool: str, value: Any, size: int) -> str:
+    """A result as its model sees it."""
+    text = shown(value)
+    cut = f"\n[cut: {size} of {len(text)} characters are shown]" if len(text) > size else ""
+    return block(tool, text[:size] + cut, "tool")
+
+
+def refusal(tool: str, error: PointsmanError, size: int) -> str:
+    """Why there is no result. What a tool said of its failure is its own text, so it is data too."""
+    word = _WORDS.get(type(error).__name__, "Failed")
+    if word == "Failed":
+        return f"Failed:\n{block(tool, error.what[:size], 'tool')}"
+    return f"{word}: {error.what[:size]}. {error.undone or 'the call was not made'}."
