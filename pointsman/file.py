@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
+from contextvars import ContextVar
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -13,6 +15,9 @@ from pointsman.wall import passage
 
 MAX_BYTES = 50_000_000
 """How large an input file may be."""
+
+contents: ContextVar[Mapping[str, bytes] | None] = ContextVar("pointsman_contents", default=None)
+"""Where a replayed run finds its input files, by SHA-256; None for the project's data folder."""
 
 
 class InputFile(BaseModel):
@@ -50,16 +55,23 @@ class InputFile(BaseModel):
         """The content, as it was when the run was accepted. Raises `NotFound` where the kept copy is gone or was altered."""
         from pointsman.home import data_folder  # noqa: PLC0415 - the folder is looked up when a file is read, not when a state is declared
 
-        path = data_folder() / "files" / self.sha256
-        try:
-            content = path.read_bytes()
-        except OSError as error:
+        given = contents.get()
+        content = kept_content(data_folder(), self.sha256) if given is None else given.get(self.sha256)
+        if content is None:
             raise NotFound(
                 f"the kept copy of {self.name} ({self.sha256[:12]}) is gone", remedy="restore the `files` folder beside the database"
-            ) from error
+            )
         if hashlib.sha256(content).hexdigest() != self.sha256:
             raise NotFound(f"the kept copy of {self.name} ({self.sha256[:12]}) was altered", remedy="restore it from the original")
         return content
+
+
+def kept_content(folder: Path, digest: str) -> bytes | None:
+    """The content that is kept under `folder/files` by this SHA-256, unproved; None where it is gone."""
+    try:
+        return (folder / "files" / digest).read_bytes()
+    except OSError:
+        return None
 
 
 def _keep(target: Path, content: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pointsman.cli import act, look, new, settle, start
+from pointsman.cli import act, evaluation, look, new, settle, start
 
 app = typer.Typer(
     name="pointsman",
@@ -30,5 +30,6 @@ app.command("resume")(act.resume)
 app.command("rerun")(act.rerun)
 app.command("cancel")(act.cancel)
 app.command("doctor")(look.doctor)
+app.add_typer(evaluation.app)
 
 __all__ = ["app"]

@@ -34,13 +34,14 @@ async def verify(store: Store, run_id: str) -> list[Fault]:
         bodies = {record["digest"]: record["body"].encode() for record in await tx.fetch("read_all_payloads", run_id)}
     if not rows:
         return [Fault(0, "the run has no events")]
-    faults = _chain(run_id, rows)
+    faults = chain_faults(run_id, rows)
     if head is None or (head["seq"], head["hash"]) != (rows[-1].seq, rows[-1].hash):
         faults.append(Fault(rows[-1].seq, "the chain does not end where the run's head says; events after it are missing or were added"))
-    return faults + _payloads(rows, salt[0]["salt"] if salt else None, bodies)
+    return faults + payload_faults(rows, salt[0]["salt"] if salt else None, bodies)
 
 
-def _chain(run_id: str, rows: Sequence[Row]) -> list[Fault]:
+def chain_faults(run_id: str, rows: Sequence[Row]) -> list[Fault]:
+    """What is wrong with the events of a run, as far as they tell themselves: the end of the chain they cannot vouch for."""
     faults = []
     prev, expected = GENESIS, 1
     for row in rows:
@@ -54,7 +55,8 @@ def _chain(run_id: str, rows: Sequence[Row]) -> list[Fault]:
     return faults
 
 
-def _payloads(rows: Sequence[Row], salt: bytes | None, bodies: Mapping[str, bytes]) -> list[Fault]:
+def payload_faults(rows: Sequence[Row], salt: bytes | None, bodies: Mapping[str, bytes]) -> list[Fault]:
+    """What is wrong with the payloads that events name; `bodies` are their canonical bytes by digest."""
     faults = []
     checked: set[str] = set()
     for row in rows:
