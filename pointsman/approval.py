@@ -6,13 +6,14 @@ A question for a value is kept the same way; it is answered where a call is appr
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from pointsman.event import Event
 from pointsman.journal import Statement
+from pointsman.policy import Need
 
 
 @dataclass(slots=True)
@@ -28,8 +29,8 @@ class Approval:
     tool: str
     """Empty where a value is asked for."""
     node: str
-    role: str | None
-    """Who may decide; None opens it to anybody."""
+    needs: tuple[Need, ...]
+    """Whose yes it takes; each must be satisfied."""
     expires_at: str | None
     """RFC 3339; from then on it counts as expired."""
     state: str = "open"
@@ -39,12 +40,10 @@ class Approval:
     """How many reruns had begun when it was asked."""
     k: int = 0
     """Which of the equal requests of its step it is about."""
-    quorum: int = 1
-    """How many different people must approve."""
-    not_by: tuple[str, ...] = ()
-    known_by: tuple[str, ...] = ()
-    yes: tuple[str, ...] = ()
-    """Who has approved so far."""
+    rule: str = ""
+    """The id of the rule that asked."""
+    given: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    """Who has approved so far, and which of the needs (by place) that counts for."""
     value: str | None = None
     """Digest of the edited arguments or of the answer."""
 
@@ -54,23 +53,36 @@ class Approval:
         fields = event.fields
         return cls(
             fields["approval"], event.position, event.payloads["binding"], event.payloads["card"], fields["tool"], fields["node"],
-            fields.get("role"), fields.get("expires_at"), branch=event.branch, k=fields.get("k", 0), quorum=fields.get("quorum", 1),
-            not_by=tuple(fields.get("not_by", ())), known_by=tuple(fields.get("known_by", ())),
+            needs_of(fields), fields.get("expires_at"), branch=event.branch, k=fields.get("k", 0), rule=fields.get("rule", ""),
         )  # fmt: skip
 
     def decided(self, event: Event) -> None:
         """Take in an `ask.decided`: it stays open until as many different people as it needs have approved."""
         decision, self.by = event.fields["decision"], event.fields["by"]
         if decision == "approved":
-            self.yes = (*self.yes, event.fields["by"])
-            if self.missing:
+            self.given = (*self.given, (event.fields["by"], tuple(event.fields.get("counts", (0,)))))
+            if not self.is_satisfied():
                 return
         self.state, self.value = decision, event.payloads.get("value")
 
     @property
-    def missing(self) -> int:
-        """How many people must still approve."""
-        return max(self.quorum - len(set(self.yes)), 0)
+    def role(self) -> str | None:
+        """Who may decide, where that is one role; the first of several."""
+        return self.needs[0].role
+
+    @property
+    def yes(self) -> tuple[str, ...]:
+        """Who has approved so far."""
+        return tuple(by for by, _ in self.given)
+
+    def approved_for(self, place: int) -> set[str]:
+        """Who has approved so far in a way that counts for one of the needs."""
+        return {by for by, counts in self.given if place in counts}
+
+    def is_satisfied(self, by: str = "", counts: tuple[int, ...] = ()) -> bool:
+        """Whether enough people have approved, once `by` has in a way that `counts`."""
+        have = [self.approved_for(place) | ({by} if place in counts else set()) for place in range(len(self.needs))]
+        return all(len(people) >= need.quorum for people, need in zip(have, self.needs, strict=True))
 
     @property
     def asks_for_value(self) -> bool:
@@ -131,10 +143,21 @@ class Approvals:
         return hashlib.sha256(f"{run_id}\n{position}\n{binding}\n{asked}".encode()).hexdigest()[:32]
 
 
+def need_fields(needs: tuple[Need, ...]) -> dict[str, Any]:
+    """What an `ask.opened` and its card say of whose yes it takes: the first need plainly, others beside it."""
+    return needs[0].data() | ({"also": [need.data() for need in needs[1:]]} if len(needs) > 1 else {})
+
+
+def needs_of(fields: Mapping[str, Any]) -> tuple[Need, ...]:
+    """The needs that `need_fields` wrote."""
+    return (Need.of(fields), *map(Need.of, fields.get("also", ())))
+
+
 def opened(run_id: str, approval: Approval) -> Statement:
     """The row of the inbox that belongs to `ask.opened`."""
     a = approval
-    return ("open_approval", (a.approval_id, run_id, a.position, a.binding, a.card_digest, a.tool, a.node, a.role, a.expires_at))
+    roles = None if any(need.role is None for need in a.needs) else [need.role for need in a.needs]
+    return ("open_approval", (a.approval_id, run_id, a.position, a.binding, a.card_digest, a.tool, a.node, a.role, roles, a.expires_at))
 
 
 def consumed(approval: Approval) -> Statement:

@@ -16,6 +16,7 @@ from pointsman.event import Event
 from pointsman.journal import draft_event
 from pointsman.lease import Owner
 from pointsman.outside import Locked, locked
+from pointsman.policy import Need
 from pointsman.principal import KNOWN_BY, Roles
 from pointsman.segment import FINISHED
 
@@ -63,7 +64,8 @@ async def _decided(run: Locked, run_id: str, approval_id: str, said: Said, roles
     if approval.state == "open" and approval.is_due(run.owner.clock.now()):
         await _expire(run, approval)
         return Conflict(f"{what} had expired at {approval.expires_at}", undone=_UNDONE, remedy="the run goes on by its exit `expired`")
-    reason, error = _inapplicable(approval, said, what) or _forbidden(approval, said, roles, events, what) or ("", None)
+    counts, refusal = _weighed(approval, said, roles, events, what)
+    reason, error = _inapplicable(approval, said, what) or refusal or ("", None)
     if error is not None:
         await _refuse(run, approval, said, reason, events)
         return error
@@ -80,9 +82,10 @@ async def _decided(run: Locked, run_id: str, approval_id: str, said: Said, roles
         "by": said.by,
         "known_by": said.known_by,
         "changed": list(changed) or None,
+        "counts": list(counts) if len(approval.needs) > 1 and said.decision == "approved" else None,
     }
     await run.append(draft_event("ask.decided", run.owner.clock, approval.position, payloads=payloads, **fields))
-    if said.decision != "approved" or len({*approval.yes, said.by}) >= approval.quorum:
+    if said.decision != "approved" or approval.is_satisfied(said.by, counts):
         await run.tx.run("set_approval", said.decision, said.by, approval_id)
     return None
 
@@ -105,33 +108,51 @@ def _inapplicable(approval: Approval, said: Said, what: str) -> tuple[str, Point
     return None
 
 
-def _forbidden(approval: Approval, said: Said, roles: Roles, events: list[Event], what: str) -> tuple[str, PointsmanError] | None:
-    """Why this person may not decide so."""
-    by, see = said.by, f"see {roles.path}"
-    if approval.known_by and said.known_by not in approval.known_by:
-        ways = " or ".join(approval.known_by)
+def _weighed(
+    approval: Approval, said: Said, roles: Roles, events: list[Event], what: str
+) -> tuple[tuple[int, ...], tuple[str, PointsmanError] | None]:
+    """The needs, by place, that this person's word counts for; and why it counts for none."""
+    refusals = [_forbidden(approval, place, said, roles, events, what) for place in range(len(approval.needs))]
+    counts = tuple(place for place, refusal in enumerate(refusals) if refusal is None)
+    return counts, None if counts else refusals[0]
+
+
+def _forbidden(
+    approval: Approval, place: int, said: Said, roles: Roles, events: list[Event], what: str
+) -> tuple[str, PointsmanError] | None:
+    """Why this person may not decide so, as far as one of the needs goes."""
+    by, see, need = said.by, f"see {roles.path}", approval.needs[place]
+    if need.known_by and said.known_by not in need.known_by:
+        ways = " or ".join(need.known_by)
         return "known_by", NotAllowed(f"{by} is known by {said.known_by}, and {what} needs somebody known by {ways}", undone=_UNDONE)
-    if approval.role is not None and not roles.holds(by, approval.role):
-        return "role", NotAllowed(f"{by} does not hold the role {approval.role}, which decides on {what}", undone=_UNDONE, remedy=see)
-    if (approval.quorum > 1 or approval.not_by) and not roles.knows(by):
+    if need.role is not None and not roles.holds(by, need.role):
+        return "role", NotAllowed(f"{by} does not hold the role {need.role}, which decides on {what}", undone=_UNDONE, remedy=see)
+    if (need.quorum > 1 or need.not_by or len(approval.needs) > 1) and not roles.knows(by):
         return "unknown", NotAllowed(
             f"{by} is nobody that the project knows, and {what} must tell people apart", undone=_UNDONE, remedy=see
         )
     if said.decision == "rejected":  # a no needs nobody else, and is never too much
         return None
-    if by in approval.yes:
-        return "twice", NotAllowed(f"{by} has approved {what} already; it needs {approval.quorum} different people", undone=_UNDONE)
-    return _separated(approval, by, events, what)
+    if by in approval.approved_for(place):
+        return "twice", NotAllowed(f"{by} has approved {what} already; it needs {_wanted(approval)}", undone=_UNDONE)
+    return _separated(need, by, events, what)
 
 
-def _separated(approval: Approval, by: str, events: list[Event], what: str) -> tuple[str, PointsmanError] | None:
+def _wanted(approval: Approval) -> str:
+    """Whose yes it takes, in words."""
+    parts = [f"{need.quorum} different people" if need.quorum > 1 else "somebody" for need in approval.needs]
+    of = [f"{part} of role {need.role}" if need.role else part for part, need in zip(parts, approval.needs, strict=True)]
+    return " and ".join(of) if len(of) > 1 else parts[0]
+
+
+def _separated(need: Need, by: str, events: list[Event], what: str) -> tuple[str, PointsmanError] | None:
     """Why separation of duty keeps a person out."""
     starter = events[0].fields.get("by")
-    if "starter" in approval.not_by and starter in (None, by):
+    if "starter" in need.not_by and starter in (None, by):
         told = f"{by} started the run" if starter else "who started the run is not on record"
         remedy = None if starter else "start runs with by=, so that people can be told apart"
         return "starter", NotAllowed(f"{told}, and {what} is not for that person", undone=_UNDONE, remedy=remedy)
-    if "editor" in approval.not_by and by in editors(events):
+    if "editor" in need.not_by and by in editors(events):
         return "editor", NotAllowed(f"{by} put a value into the run, and {what} is not for that person", undone=_UNDONE)
     return None
 

@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
-class Integrity(StrEnum):
-    """Who vouches for a value."""
+class _Level(StrEnum):
+    """Words in an order of their own, not the alphabet's: from the lowest to the highest. Raises `ValueError` beside any other word."""
 
-    TRUSTED = "trusted"
-    ENDORSED = "endorsed"
+    def _above(self, other: Any) -> int:
+        order = list(type(self))
+        return order.index(self) - order.index(type(self)(other))
+
+    def __lt__(self, other: Any) -> bool:
+        return self._above(other) < 0
+
+    def __le__(self, other: Any) -> bool:
+        return self._above(other) <= 0
+
+    def __gt__(self, other: Any) -> bool:
+        return self._above(other) > 0
+
+    def __ge__(self, other: Any) -> bool:
+        return self._above(other) >= 0
+
+
+class Integrity(_Level):
+    """Who vouches for a value: nobody, a person, or the project itself."""
+
     UNTRUSTED = "untrusted"
+    ENDORSED = "endorsed"
+    TRUSTED = "trusted"
 
 
-class Confidentiality(StrEnum):
-    """Who may see a value."""
+class Confidentiality(_Level):
+    """Who may see a value: anybody, whoever works here, or whom it was given to."""
 
     PUBLIC = "public"
     INTERNAL = "internal"

@@ -61,6 +61,10 @@ class Spend:
         amounts: dict[str, Any] = {field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)}
         return Spend(**amounts)
 
+    def amounts(self) -> dict[str, Decimal]:
+        """Every amount, zeros too, as an exact decimal."""
+        return {name: Decimal(getattr(self, name)) for name in _NAMES}
+
     def data(self) -> dict[str, Any]:
         """The amounts that are not zero, decimals as text: the form journals keep."""
         amounts = ((field.name, getattr(self, field.name)) for field in fields(self))
@@ -71,6 +75,9 @@ class Spend:
         """The spend that `data()` wrote."""
         amounts: dict[str, Any] = {name: amount if isinstance(amount, int) else Decimal(amount) for name, amount in data.items()}
         return cls(**amounts)
+
+
+_NAMES = tuple(field.name for field in fields(Spend))
 
 
 @dataclass(frozen=True, slots=True)

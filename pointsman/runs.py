@@ -209,7 +209,7 @@ class Runs:
             card = (await payloads_of(self.owner.store, row["run_id"], [row["card_digest"]])).get(row["card_digest"], {})
             shown = {name: row[name] for name in ("approval_id", "run_id", "graph", "node", "tool", "role", "card_digest", "expires_at")}
             approved: tuple[str, ...] = ()
-            if card.get("quorum"):
+            if card.get("quorum") or card.get("also"):
                 asked = Approvals(await events_of(self.owner.store, row["run_id"])).get(row["approval_id"])
                 approved = asked.yes if asked else ()
             items.append(Item(card=card, kind="approval" if row["tool"] else "question", approved_by=approved, **shown))

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
@@ -140,7 +140,8 @@ class Segment:
                 )
             return found[digest]
 
-        gateway = Gateway(plan.rules, journal, lease, owner.clock, events, read)
+        rules = replace(plan.rules, principal=events[0].fields.get("by"))
+        gateway = Gateway(rules, journal, lease, owner.clock, events, read)
         gateway.ending = _ending(events, branch)
         # The first checkpoint carries the first route: until it is on record the graph has not taken its input in.
         fresh = not any(event.kind == "route.taken" for event in events)

@@ -63,12 +63,16 @@ def _rule(ask: Ask, facts: Mapping[str, Any]) -> str:
 
 
 def _who(ask: Ask, facts: Mapping[str, Any]) -> Text:
-    parts = [plain(ask.role or "anybody")]
-    if facts.get("quorum"):
-        said = ", ".join(map(plain, ask.approved_by))
-        parts.append(f"{facts['quorum']} different people" + (f" (yes so far: {said})" if said else ""))
-    parts += [f"not {_KEPT_OUT.get(word, plain(str(word)))}" for word in facts.get("not_by", ())]
-    return Text(", ".join(parts))
+    needs = [{**facts, "role": ask.role}, *facts.get("also", ())]
+    said = ", ".join(map(plain, ask.approved_by))
+    return Text(" and ".join(map(_need, needs)) + (f" (yes so far: {said})" if said else ""))
+
+
+def _need(need: Mapping[str, Any]) -> str:
+    parts = [plain(str(need.get("role") or "anybody"))]
+    parts += [f"{need['quorum']} different people"] if need.get("quorum") else []
+    parts += [f"not {_KEPT_OUT.get(word, plain(str(word)))}" for word in need.get("not_by", ())]
+    return ", ".join(parts)
 
 
 def _value_asked(facts: Mapping[str, Any]) -> list[tuple[str, Text]]:

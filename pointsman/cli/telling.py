@@ -30,6 +30,7 @@ class _Teller:
         self._steps: dict[tuple[int, str], Step] = {}
         self._calls: dict[str, Call] = {}
         self._asks: dict[str, Ask] = {}
+        self._approvals = Approvals()
         self._seen: set[tuple[str, str]] = set()
         self._last = ""
         """The newest event that opened or closed a segment."""
@@ -44,10 +45,11 @@ class _Teller:
     def told(self) -> Story:
         story = self._story
         for event in self._events:
+            self._approvals.add(event)
             turn = getattr(self, "_" + event.kind.replace(".", "_"), None)
             if turn is not None:
                 turn(event)
-        open_asks = {approval.approval_id for approval in Approvals(self._events).open()}
+        open_asks = {approval.approval_id for approval in self._approvals.open()}
         unfinished = story.state not in ("done", "failed", "cancelled")
         story.questions = [ask for ask in self._asks.values() if ask.approval in open_asks and unfinished]
         story.unknown = [call for call in self._calls.values() if call.unresolved and story.state in ("parked", "waiting")]
@@ -212,9 +214,10 @@ class _Teller:
         if ask is not None:
             ask.by, ask.known_by, ask.note = event.fields["by"], event.fields.get("known_by"), self._text(event, "note")
             ask.value = self._value(event, "value")
-            needed = ask.card.get("quorum", 1) if isinstance(ask.card, dict) else 1
-            ask.approved_by += [event.fields["by"]] if event.fields["decision"] == "approved" and needed > 1 else []
-            ask.state = "open" if event.fields["decision"] == "approved" and len(ask.approved_by) < needed > 1 else event.fields["decision"]
+            approval = self._approvals.get(ask.approval)
+            if approval is not None:
+                several = len(approval.needs) > 1 or approval.needs[0].quorum > 1
+                ask.approved_by, ask.state = list(approval.yes) if several else [], approval.state
 
     def _ask_refused(self, event: Event) -> None:
         ask = self._asks.get(event.fields["approval"])

@@ -39,6 +39,7 @@ class Asking:
             **facts,
             verdict=decision.verdict.value,
             rule=decision.rule,
+            matched=list(decision.matched) if len(decision.matched) > 1 else None,
             outcome=error.__name__.lower(),
         )
         await self._gateway.append(draft)
@@ -106,8 +107,8 @@ class Asking:
             "rule": decision.rule,
             "reason": decision.reason,
         }
-        card |= {"quorum": decision.quorum} if decision.quorum > 1 else {}
-        card |= {"not_by": list(decision.not_by)} if decision.not_by else {}
+        card |= {name: told for name, told in approvals_.need_fields(decision.needs).items() if name in ("quorum", "not_by", "also")}
+        card |= {"matched": list(decision.matched)} if len(decision.matched) > 1 else {}
         card |= {"compensation": request.compensation} if request.compensation else {}
         card |= {"editable": True} if request.again_with is not None else {}
         card |= {"edited": dict(request.edited)} if request.edited else {}
@@ -130,19 +131,17 @@ class Asking:
             "approval": approval_id,
             "tool": tool,
             "node": step.node,
-            "role": decision.role,
             "expires_at": expires,
             "rule": decision.rule,
+            "matched": list(decision.matched) if len(decision.matched) > 1 else None,
             "k": k or None,
-            "quorum": decision.quorum if decision.quorum > 1 else None,
-            "not_by": list(decision.not_by) or None,
-            "known_by": list(decision.known_by) or None,
+            **approvals_.need_fields(decision.needs),
         }
         gate = self._gateway
         draft = gate.journal.draft(
             "ask.opened", step.position, payloads={"binding": binding, "card": gate.journal.payload_of(card)}, **fields
         )
-        shown = (approval_id, step.position, binding, draft.payloads["card"], tool, step.node, decision.role, expires)
+        shown = (approval_id, step.position, binding, draft.payloads["card"], tool, step.node, decision.needs, expires)
         await gate.append(draft, statements=[approvals_.opened(gate.journal.run_id, Approval(*shown))])
         approval = gate.approvals.get(approval_id)
         assert approval is not None

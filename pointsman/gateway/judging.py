@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pointsman import canonical
 from pointsman.gateway.request import Request
 from pointsman.gateway.step import Step
 from pointsman.gateway.tape import Recorded
 from pointsman.limit import Spend
-from pointsman.policy import Decision, Facts, Verdict
-
-_STRICTEST = (Verdict.DENY, Verdict.ASK, Verdict.ALLOW)
+from pointsman.policy import Decision, Facts, Verdict, strictest
 
 
 def judge(request: Request, step: Step, spent: Spend, principal: str | None, corrected: Recorded | None) -> Decision:
-    """The verdict on one call. Where several workflows enclose a step, or several agents, the strictest counts.
+    """The verdict on one call. Where several workflows enclose a step, or several agents, the strictest of each holds.
 
     `corrected` is a finished effect that the call would correct: that is never done without being asked for.
     """
@@ -21,12 +18,11 @@ def judge(request: Request, step: Step, spent: Spend, principal: str | None, cor
         return Decision(Verdict.DENY, "node-list", f"{request.target} is not in the list of node {step.node}")
     if request.invalid:
         return Decision(Verdict.DENY, "arguments", f"the arguments do not fit: {request.invalid}")
-    amounts = {name: canonical.decode(amount) for name, amount in spent.data().items()}
+    amounts = spent.amounts()
     views = [Facts(request.target, request.effect, request.typed, actor, principal, amounts) for actor in step.actors]
-    decisions = [policy.decide(facts) for policy in step.policies for facts in views]
-    decision = min(decisions, key=lambda decision: _STRICTEST.index(decision.verdict))
+    decision = strictest([policy.decide(facts) for policy in step.policies for facts in views])
     if decision.rule == "default-model" and step.tools is None:
         return Decision(Verdict.DENY, "default-model", f"node {step.node} names no model, and no rule allows {request.target}")
     if corrected is not None and decision.verdict is Verdict.ALLOW:
-        return Decision(Verdict.ASK, "correction", "it corrects an effect that happened with other arguments", decision.role)
+        return Decision(Verdict.ASK, "correction", "it corrects an effect that happened with other arguments", matched=decision.matched)
     return decision

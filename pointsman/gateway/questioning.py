@@ -13,7 +13,7 @@ from pointsman import canonical
 from pointsman.approval import Approval
 from pointsman.gateway.asking import Asking
 from pointsman.gateway.step import Step
-from pointsman.policy import Decision, Verdict
+from pointsman.policy import Decision, Need, Verdict
 
 if TYPE_CHECKING:
     from pointsman.gateway import Gateway
@@ -73,5 +73,6 @@ async def settled(gateway: Gateway, step: Step, question: Question, state: Mappi
         raise gateway.stop
     card = question.card(state) | {"node": step.place.node}
     bound = {"card": card, "run": gateway.journal.run_id, "graph": gateway.rules.version}
-    decision = Decision(Verdict.ASK, "question", question.text, question.role, question.expires, known_by=question.known_by)
+    needs = (Need(question.role, known_by=question.known_by),)
+    decision = Decision(Verdict.ASK, "question", question.text, needs, question.expires)
     return await Asking(gateway).asked(step, gateway.journal.payload_of(bound), card, decision, "", anew=gateway.reruns(step))

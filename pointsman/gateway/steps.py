@@ -45,10 +45,10 @@ class Steps:
         return found
 
     def _inner(self, place: Place, attempt: str) -> Step:
-        """A step of a plain graph: the policy alone decides on its calls, unless it is an agent's, whose list and name hold for it."""
+        """A step of a plain graph: the policies alone decide on its calls, unless it is an agent's, whose list and name hold for it."""
         above, account = self.above(place.ns), self.account(place)
         if above is None or above.grants is None:
-            return Step(place, attempt, account, (self._policy,))
+            return Step(place, attempt, account, self.policies(place))
         return Step(
             place, attempt, account, above.policies, above.grants, grants=above.grants, within=above.actors,
             inputs=above.inputs, sends=above.sends,
@@ -79,6 +79,11 @@ class Steps:
         """The account of a step: under that of the step whose body runs its graph."""
         above = self.above(place.ns)
         return self._accounts.of(place.position, above.account if above else None, own, around)
+
+    def policies(self, place: Place, own: tuple[Policy, ...] = ()) -> tuple[Policy, ...]:
+        """The policies that must all agree to a step's calls: those of the step whose body runs its graph, and its `own`."""
+        above = self.above(place.ns)
+        return tuple(dict.fromkeys((*(above.policies if above else (self._policy,)), *own)))
 
     def waits(self, step: Step | None = None) -> bool:
         """Whether a step, or one in a graph that it runs, waits for a person; without a step, whether any does."""

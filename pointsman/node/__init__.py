@@ -181,7 +181,7 @@ async def _executed(node: Node, given: Given) -> Outcome:
 def _begin(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[Any], gateway: Gateway) -> Step:
     place = gateway.steps.positions.place(config["metadata"])
     attempt = runtime.execution_info.node_attempt if runtime.execution_info else 1
-    policies = tuple(dict.fromkeys((gateway.rules.policy, *node.policies)))
+    policies = gateway.steps.policies(place, node.policies)
     account = gateway.steps.account(place, node.limits, node.around)
     step = Step(place, gateway.steps.attempt(attempt), account, policies, node.tools, node.calls)
     gateway.steps.begin(step)

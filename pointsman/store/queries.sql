@@ -110,15 +110,15 @@ SELECT digest, body FROM pointsman.payload WHERE run_id = %s AND digest = ANY (%
 SELECT digest, body FROM pointsman.payload WHERE run_id = %s
 
 -- name: open_approval
-INSERT INTO pointsman.approval (approval_id, run_id, position, digest, card_digest, tool, node, role, state, expires_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'open', %s) ON CONFLICT DO NOTHING
+INSERT INTO pointsman.approval (approval_id, run_id, position, digest, card_digest, tool, node, role, roles, state, expires_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s::text[], 'open', %s) ON CONFLICT DO NOTHING
 
 -- name: approvals_of
 SELECT * FROM pointsman.approval WHERE run_id = %s ORDER BY opened_at
 
 -- name: inbox
 SELECT a.*, r.graph FROM pointsman.approval a JOIN pointsman.run r USING (run_id)
-WHERE a.state = 'open' AND r.state IN ('waiting', 'parked') AND (%s::text IS NULL OR a.role IS NULL OR a.role = %s) ORDER BY a.opened_at
+WHERE a.state = 'open' AND r.state IN ('waiting', 'parked') AND (%s::text IS NULL OR a.roles IS NULL OR %s = ANY (a.roles)) ORDER BY a.opened_at
 
 -- name: set_approval
 UPDATE pointsman.approval SET state = %s, decided_by = coalesce(%s, decided_by) WHERE approval_id = %s

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from pointsman.errors import BadInput
-from pointsman.policy import Facts, Policy, Verdict, allow, arg, ask, deny, node, principal, spend
+from pointsman.label import Confidentiality, Integrity, Label
+from pointsman.policy import Facts, Need, Policy, Verdict, allow, arg, ask, deny, label, node, principal, rate, spend, strictest
 
 
 @dataclass
@@ -104,7 +105,7 @@ def test_deny_wins_over_ask_and_ask_over_allow() -> None:
 def test_a_decision_names_its_rule_and_who_may_decide() -> None:
     policy = Policy(ask("pay", role="controller", expires=timedelta(days=1), name="large"), version="7")
     decision = policy.decide(facts())
-    assert (decision.rule, decision.role, decision.expires) == ("large", "controller", timedelta(days=1))
+    assert (decision.rule, decision.needs, decision.expires) == ("large", (Need("controller"),), timedelta(days=1))
     assert decision.reason == "rule large of policy 7"
     assert Policy(allow("x"), allow("pay")).decide(facts()).rule == "allow-2"
 
@@ -149,3 +150,77 @@ def test_every_part_of_a_rule_counts_in_the_digest() -> None:
 def test_two_rules_of_one_name_are_refused() -> None:
     with pytest.raises(BadInput, match="one name"):
         Policy(allow("pay", name="a"), deny("pay", name="a"))
+
+
+def test_rules_look_at_labels() -> None:
+    """What has no label of its own came from outside."""
+    call = facts(
+        labels={
+            "total": Label(Integrity.TRUSTED, Confidentiality.PUBLIC),
+            "order.supplier": Label(Integrity.ENDORSED, Confidentiality.RESTRICTED),
+        }
+    )
+    for condition, true in (
+        (label("total").integrity == "trusted", True),
+        (label("total").confidentiality > "public", False),
+        (label("order").integrity > "untrusted", False),
+        (label("order.supplier").integrity >= "endorsed", True),
+        (label("order.supplier").confidentiality.is_in(("restricted",)), True),
+        (label("order.total").confidentiality == "internal", True),
+    ):
+        assert Policy(allow("pay", when=condition)).decide(call).verdict is (Verdict.ALLOW if true else Verdict.DENY)
+    assert Policy(allow("pay", when=label("nobody").integrity == "untrusted")).decide(call).rule == "error"
+
+
+def test_a_label_is_compared_with_its_own_words_only() -> None:
+    for make in (lambda: label("total").integrity == "trustd", lambda: label("total").confidentiality.is_in(("public", "trusted"))):
+        with pytest.raises(BadInput, match="is never"):
+            make()
+
+
+def test_of_several_rules_that_ask_each_is_to_be_satisfied() -> None:
+    small, large = ask("pay", role="clerk", expires=timedelta(days=3)), ask("pay", role="controller", quorum=2, expires=timedelta(days=1))
+    for rules in ((small, large), (large, small)):
+        decision = Policy(*rules).decide(facts())
+        assert set(decision.needs) == {Need("clerk"), Need("controller", 2)}
+        assert decision.expires == timedelta(days=1)
+    decision = Policy(ask("pay"), ask("pay", not_by=("starter", "editor")), ask("pay", not_by=("editor", "starter"))).decide(facts())
+    assert decision.needs == (Need(not_by=("starter", "editor")),), "what another one covers is not asked for besides"
+
+
+def test_a_decision_names_every_rule_that_matched() -> None:
+    policy = Policy(allow(name="all"), ask("pay", name="large"), deny("refund", name="never"), ask("pay", when=arg("total") > 500))
+    decision = policy.decide(facts())
+    assert (decision.rule, decision.matched) == ("large", ("all", "large"))
+    assert policy.decide(facts(tool="refund")).matched == ("all", "never")
+    broken = Policy(allow("pay"), deny("pay", when=arg("nothing") > 1, name="odd")).decide(facts())
+    assert (broken.rule, broken.matched) == ("error", ("odd",))
+    assert "odd" in broken.reason
+
+
+def test_where_several_policies_hold_the_strictest_of_each_does() -> None:
+    one, other = Policy(ask("pay", role="clerk", name="a")), Policy(allow(), ask("pay", role="boss", expires=timedelta(hours=1), name="b"))
+    for policies in ((one, other), (other, one), (one, other, Policy(allow()))):
+        decision = strictest([policy.decide(facts()) for policy in policies])
+        assert decision.verdict is Verdict.ASK
+        assert set(decision.needs) == {Need("clerk"), Need("boss")}
+        assert decision.expires == timedelta(hours=1)
+        assert {"a", "b"} <= set(decision.matched)
+    assert strictest([one.decide(facts()), Policy().decide(facts())]).verdict is Verdict.DENY
+    assert strictest([Policy(allow()).decide(facts()), Policy(allow()).decide(facts())]).verdict is Verdict.ALLOW
+
+
+@pytest.mark.parametrize("calls", [0, -1, True, 1.5])
+def test_a_rate_that_cannot_be_kept_is_refused(calls: Any) -> None:
+    with pytest.raises(BadInput):
+        rate("pay", calls=calls, per=timedelta(minutes=1))
+    for per in (timedelta(0), timedelta(seconds=-1), timedelta(days=2)):
+        with pytest.raises(BadInput):
+            rate("pay", calls=1, per=per)
+
+
+def test_rates_count_in_the_digest() -> None:
+    made = [
+        Policy(allow("pay"), *rates) for rates in ((), (rate("pay", calls=1, per=timedelta(1)),), (rate("pay", calls=2, per=timedelta(1)),))
+    ]
+    assert len({policy.digest() for policy in made}) == 3
