@@ -12,6 +12,9 @@ from langgraph.graph.state import CompiledStateGraph
 
 from pointsman.errors import Conflict
 from pointsman.gateway import KEY
+from pointsman.node import Node
+from pointsman.policy.lint import Finding, lint
+from pointsman.principal import Roles
 from pointsman.segment import Plan, Segment
 
 RERUN = "__rerun__"
@@ -29,6 +32,20 @@ class Controlled(CompiledStateGraph[Any, Any, Any, Any]):
         super().__init__(**attributes)
         self.plan = plan
         vars(self).update(mappers)
+
+    @property
+    def parts(self) -> list[Node]:
+        """Every node of the workflow and of the workflows in it."""
+        return [part for builder in self._builders() for part in getattr(builder, "parts", {}).values()]
+
+    def lint(self, roles: Roles | None = None) -> list[Finding]:
+        """What is wrong or odd about its policy; with `roles`, also about who is to decide. Tools are not looked up where a plain graph in it may call others."""
+        known = all(hasattr(builder, "parts") for builder in self._builders())
+        tools = {contract.name: contract.effect for part in self.parts for contract in part.contracts}
+        return lint(self.plan.rules.policy, tools=tools if known else None, roles=roles)
+
+    def _builders(self) -> list[Any]:
+        return [self.builder, *(getattr(below, "builder", None) for _, below in self.get_subgraphs(recurse=True))]
 
     async def astream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
         """Advance a run and stream it, as in LangGraph. Raises what `Segment.open` raises, and what a failing step raised, after parking the run."""

@@ -12,7 +12,6 @@ from pointsman.approval import Approval
 from pointsman.controlled import Controlled
 from pointsman.errors import BadInput, Conflict
 from pointsman.gateway.questioning import Question
-from pointsman.node import Node
 from pointsman.schema import faults
 
 _UNDONE = "nothing was decided, the question is still open"
@@ -20,7 +19,7 @@ _UNDONE = "nothing was decided, the question is still open"
 
 def fitting_answer(graph: Controlled, approval: Approval, card: Mapping[str, Any], value: Any) -> Any:
     """`value` as the type that the question asks for. Raises `BadInput`, and `Conflict` where the graph does not hold the question."""
-    asked = [part.subject for part in _parts(graph) if part.name == approval.node and isinstance(part.subject, Question)]
+    asked = [part.subject for part in graph.parts if part.name == approval.node and isinstance(part.subject, Question)]
     same = [question for question in asked if (question.text, question.writes) == (card.get("question"), card.get("writes"))]
     if not same:
         raise Conflict(
@@ -47,7 +46,7 @@ def fitting_arguments(
 
     Raises `BadInput` where they do not fit or nothing changes, `Conflict` where the tool is nowhere declared.
     """
-    contracts = [contract for part in _parts(graph) for contract in part.contracts if contract.name == approval.tool]
+    contracts = [contract for part in graph.parts for contract in part.contracts if contract.name == approval.tool]
     if not contracts or not card.get("editable"):
         raise Conflict(
             f"no node of graph {graph.plan.name!r} declares {approval.tool}, so edited arguments cannot be checked",
@@ -66,9 +65,3 @@ def fitting_arguments(
     if not changed:
         raise BadInput("the arguments are those on the card: nothing was edited", undone=_UNDONE, remedy="approve it as it is")
     return arguments, changed
-
-
-def _parts(graph: Controlled) -> list[Node]:
-    """Every node of a workflow and of the workflows in it."""
-    builders = [graph.builder, *(getattr(below, "builder", None) for _, below in graph.get_subgraphs(recurse=True))]
-    return [part for builder in builders for part in getattr(builder, "parts", {}).values()]

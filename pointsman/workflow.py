@@ -24,6 +24,7 @@ from pointsman.node.code import code
 from pointsman.node.declared import command_targets, input_schema, literals, sends
 from pointsman.node.routing import end, exits, nothing, router
 from pointsman.policy import Policy
+from pointsman.policy.lint import PolicyWarning, lint
 from pointsman.price import Price
 from pointsman.schema import Schema
 from pointsman.segment import Plan
@@ -139,17 +140,22 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
             )
             checkpointer = None
         shape = self._shape()
-        findings = unsound(shape)
+        own = {contract.name: contract.effect for part in self.parts.values() for contract in part.contracts}
+        findings = unsound(shape) + [f"policy, {fault}" for fault in lint(self.policy, tools=own) if fault.wrong]
         if findings and not self.exploratory:
             raise UnsafeGraph(self.name, findings)
-        for finding in findings:
-            warnings.warn(f"{self.name}: {finding}", stacklevel=2)
+        for told in findings:
+            warnings.warn(f"{self.name}: {told}", stacklevel=2)
         self._wire()
         plan = self._plan(shape)
         compiled = super().compile(checkpointer=checkpointer, name=options.pop("name", None) or self.name, **options)
         attributes = {key: value for key, value in vars(compiled).items() if key != "__orig_class__"}
         controlled = Controlled(plan=plan, **attributes)
         below = [getattr(graph, "builder", None) for _, graph in controlled.get_subgraphs(recurse=True)]
+        for odd in lint(
+            self.policy
+        ):  # tools and roles that there are not may yet come: `Controlled.lint` and `pointsman check` look them up
+            warnings.warn(f"{self.name}: policy, {odd}", PolicyWarning, stacklevel=2)
         declared = [Schema(builder.state_schema).classes() for builder in below if builder is not None]
         controlled.plan = replace(plan, classes=tuple(sorted({*plan.schema.classes(), *(cls for classes in declared for cls in classes)})))
         return controlled

@@ -9,7 +9,7 @@ from langgraph.graph import END, START
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from pointsman import Limits, Policy, Price, Workflow, allow, ask, deny, effect, infer
+from pointsman import Limits, Policy, Price, Workflow, ask, deny, effect, infer
 from pointsman.testing import Act, OpenAIServer, abstain, answer, recorded
 from tests.acceptance.world import OpenRuns, World, approve_all, go, open_items, output, told
 
@@ -386,7 +386,7 @@ async def test_a_model_cannot_choose_an_exit(open_runs: OpenRuns, serve: Any, co
 def paying(world: World) -> Any:
     """A judgment, then an effect that a person must approve."""
     pay = world.tools().pay
-    flow = Workflow(State, name="flow", policy=Policy(allow("pay"), _ask_pay()))
+    flow = Workflow(State, name="flow", policy=Policy(_ask_pay()))
     flow.add_node("ask", infer(reads=("text",), writes="amount", returns=int, prompt="How much is {text}?"))
     flow.add_node("pay", effect(pay, reads=("amount",), writes="receipt"))
     flow.add_edge(START, "ask")
@@ -425,7 +425,7 @@ async def test_a_step_that_is_executed_again_has_its_answer_from_the_record(open
         return outcome
 
     node.execute, node.calls = then_pay, 5
-    flow = Workflow(State, name="flow", policy=Policy(allow("pay"), _ask_pay()))
+    flow = Workflow(State, name="flow", policy=Policy(_ask_pay()))
     flow.add_node("ask", node)
     flow.add_edge(START, "ask")
     flow.add_exits("ask", default=END)

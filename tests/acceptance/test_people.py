@@ -175,7 +175,7 @@ async def test_of_two_equal_calls_an_edit_changes_the_one_it_is_about(open_runs:
 
     sub = StateGraph(State).add_node("twice", twice).add_edge(START, "twice").compile()
     unrelated = effect(t.pay, reads=("amount",), writes="receipt")
-    graph = flow(policy=Policy(ask("pay"), allow("pay", when=arg("amount") > 5)))
+    graph = flow(policy=Policy(ask("pay")))
     graph.add_node("sub", sub).add_node("own", unrelated)
     graph.add_edge(START, "sub").add_edge("sub", "own").add_exits("own", default=END)
     async with open_runs(graph.compile()) as runs:
