@@ -61,6 +61,14 @@ class Positions(BaseCallbackHandler):
                 self._bodies[run_id] = ns
                 self._running.add(ns)
 
+    def enters(self, ns: str) -> None:
+        """The body of a step of ours begins: a chain that starts under its namespace is within it."""
+        self._running.add(ns)
+
+    def leaves(self, ns: str) -> None:
+        """The body has ended."""
+        self._running.discard(ns)
+
     def on_chain_end(self, outputs: Any, *, run_id: Any, **kwargs: Any) -> None:
         """A body has returned: the step may still have to end otherwise."""
         ns = self._left(run_id)

@@ -35,10 +35,12 @@ class Steps:
     def here(self) -> Step:
         """The step that is being executed here. Raises `RuntimeError` outside one."""
         config = get_config()
-        ns, attempt = config["configurable"]["checkpoint_ns"], self.attempt(_node_attempt(config))
+        ns = config["configurable"]["checkpoint_ns"]
+        attempt = self.attempt(ns, _node_attempt(config))
         found = self.find(ns)
         if found is None or found.attempt != attempt:  # a node of a plain subgraph: nobody announced it
-            place = self.positions.place(config["metadata"])
+            # Known since its start was announced; a caller's own metadata may have taken the place of LangGraph's.
+            place = self.positions.find(ns) or self.positions.place(config["metadata"])
             found = self.begin(self._inner(place, attempt))
             fields = {"ns": ns, "node": place.node, "superstep": place.superstep, "attempt": attempt}
             self._journal.note(self._journal.draft("step.started", place.position, **fields))
@@ -61,9 +63,10 @@ class Steps:
             found = self._by_levels.get(levels)
         return found
 
-    def attempt(self, node_attempt: int) -> str:
-        """The try that LangGraph's n-th attempt of a node is: a park begins new ones."""
-        return f"{self._parks}.{node_attempt}"
+    def attempt(self, ns: str, node_attempt: int) -> str:
+        """The try that LangGraph's n-th attempt of a node is: a park begins new ones, and so does an attempt of a step around it."""
+        above = self.above(ns)
+        return f"{self._parks if above is None else above.attempt}.{node_attempt}"
 
     def begin(self, step: Step) -> Step:
         """Follow a step from here on."""

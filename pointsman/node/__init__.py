@@ -125,6 +125,7 @@ async def _run(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[
         return _finish(node, step, gateway, kept)
     given = Given(_narrow(node, state), config, runtime, gateway, step)
     before = port.set(gateway)
+    gateway.steps.positions.enters(step.ns)
     try:
         return _finish(node, step, gateway, await _executed(node, given))
     except GraphBubbleUp:
@@ -134,6 +135,7 @@ async def _run(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[
         raise
     finally:
         step.over = True
+        gateway.steps.positions.leaves(step.ns)
         port.reset(before)
 
 
@@ -183,7 +185,7 @@ def _begin(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[Any]
     attempt = runtime.execution_info.node_attempt if runtime.execution_info else 1
     policies = gateway.steps.policies(place, node.policies)
     account = gateway.steps.account(place, node.limits, node.around)
-    step = Step(place, gateway.steps.attempt(attempt), account, policies, node.tools, node.calls)
+    step = Step(place, gateway.steps.attempt(place.ns, attempt), account, policies, node.tools, node.calls)
     gateway.steps.begin(step)
     gateway.journal.drop(place.task)
     shown = _fields(_narrow(node, state))

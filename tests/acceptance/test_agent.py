@@ -1,74 +1,36 @@
-"""A model that decides the next step, inside its fence: each way it can end, each bound it is held to."""
+"""A model that decides the next step, inside its fence: each way it can end, and how it goes on after a stop."""
 
 from typing import Any
 
 import pytest
+from langchain.agents.middleware import (
+    AgentMiddleware,
+    HumanInTheLoopMiddleware,
+    ModelCallLimitMiddleware,
+    ModelFallbackMiddleware,
+    ModelRetryMiddleware,
+    PIIMiddleware,
+    SummarizationMiddleware,
+    TodoListMiddleware,
+    ToolRetryMiddleware,
+)
 from langchain_core.messages import AIMessage
-from langgraph.graph import END, START
-from pydantic import BaseModel
-from typing_extensions import TypedDict
+from langgraph.types import RetryPolicy
 
-from pointsman import Limits, Policy, Workflow, agent, allow, ask
+from pointsman import Limits, Policy, allow, ask, deny
+from pointsman.errors import BadInput, ModelBusy
 from pointsman.testing import ScriptedModel, calls, says
-from tests.acceptance.world import OpenRuns, World, approve_all, go, open_items, output
+from tests.acceptance.fenced import FOUND, ended, fenced, seen, triage
+from tests.acceptance.world import OpenRuns, World, approve_all, go, open_items, output, told
 
 pytestmark = pytest.mark.anyio
-
-ENDS = ("answered", "abstained", "needs_person", "limit", "loop", "tool_failure", "denied", "unavailable")
-
-
-class Finding(BaseModel):
-    """What the agent is to find."""
-
-    cause: str
-    sure: bool = True
-
-
-class State(TypedDict, total=False):
-    text: str
-    finding: Finding
-    end: str
-
-
-def fenced(model: Any, *, policy: Policy | None = None, limits: Limits | None = None, **options: Any) -> Any:
-    """A graph of one agent; each exit leads to a node that writes its name down."""
-    flow = Workflow(State, name="flow", policy=policy or Policy(), limits=limits)
-    given = {"reads": ("text",), "writes": "finding", "returns": Finding, "prompt": "Find the cause of {text}.", "model": model, **options}
-    flow.add_node("triage", agent(**given))
-    flow.add_edge(START, "triage")
-    for end in ENDS:
-        flow.add_node(f"was_{end}", _writer(end))
-        flow.add_edge(f"was_{end}", END)
-    flow.add_exits("triage", **{end: f"was_{end}" for end in ENDS})
-    return flow.compile()
-
-
-def _writer(end: str) -> Any:
-    def write(state: State) -> State:
-        return {"end": end}
-
-    return write
-
-
-async def ended(open_runs: OpenRuns, graph: Any, given: Any = None) -> tuple[str, str, Any, Any]:
-    """The exit, its reason, the run's output and its events."""
-    async with open_runs(graph) as runs:
-        run, summary = await go(runs, given or {"text": "slow checkout"})
-        assert summary.state == "done", summary
-        events, payloads = await runs.events(run), await runs.payloads(run)
-        route = next(event for event in events if event.kind == "route.taken" and event.position == "triage@1")
-        end = await output(runs, run)
-        return end["end"], payloads.get(route.payloads.get("reason", ""), ""), end, events
-
-
-FOUND = says(answer={"cause": "disk", "sure": True})
 
 
 async def test_an_answer_after_tools(open_runs: OpenRuns, world: World) -> None:
     t = world.tools()
     model = ScriptedModel([calls(("look", {"x": 1}), ("peek", {"x": 2})), calls(("look", {"x": 3})), FOUND])
-    end, reason, out, _ = await ended(open_runs, fenced(model, tools=(t.look, t.peek)))
-    assert (end, reason, out.get("finding")) == ("answered", "", {"cause": "disk", "sure": True})
+    ran = await ended(open_runs, fenced(model, tools=(t.look, t.peek)))
+    assert (ran.exit, ran.by, ran.out["finding"]) == ("answered", "model", {"cause": "disk", "sure": True})
     assert sorted(world.calls) == [("look", 1), ("look", 3), ("peek", 2)]
     assert len(model.seen) == 3
 
@@ -78,12 +40,12 @@ async def test_an_answer_after_tools(open_runs: OpenRuns, world: World) -> None:
     (says(needs_person="restart it"), "needs_person", "restart it"),
 ])  # fmt: skip
 async def test_its_model_says_why_there_is_no_answer(open_runs: OpenRuns, line: AIMessage, exit: str, why: str) -> None:
-    end, reason, _, _ = await ended(open_runs, fenced(ScriptedModel([line])))
-    assert (end, reason) == (exit, why)
+    ran = await ended(open_runs, fenced(ScriptedModel([line])))
+    assert (ran.exit, ran.reason, ran.by) == (exit, why, "model")
 
 
 async def test_parallel_calls_that_ask_are_answered_each_for_itself(open_runs: OpenRuns, world: World) -> None:
-    """(c) Three calls ask, one of them twice: each decision goes to its own call, what is decided runs once, the model is not asked again."""
+    """Three calls ask, one of them twice: each decision goes to its own call, what is decided runs once, the model is not asked again."""
     t = world.tools()
     model = ScriptedModel([calls(("pay", {"amount": 1}), ("look", {"x": 7}), ("pay", {"amount": 2}), ("pay", {"amount": 1})), FOUND])
     graph = fenced(model, policy=Policy(allow(), ask("pay")), tools=(t.look,), effects=(t.pay,))
@@ -124,3 +86,204 @@ async def test_tokens_arrive_while_the_model_speaks(open_runs: OpenRuns, world: 
     texts = [message.text for _, (message, about) in parts if about["langgraph_node"] == "model"]
     assert "".join(texts).startswith("let me look ")
     assert len(texts) > 3
+
+
+# The exits that rules decide
+
+
+async def test_without_a_model_it_is_unavailable(open_runs: OpenRuns) -> None:
+    ran = await ended(open_runs, fenced(None))
+    assert (ran.exit, ran.told("call.intent")) == ("unavailable", [])
+    assert "POINTSMAN_MODEL" in ran.reason
+
+
+async def test_a_busy_provider_is_asked_once_more_and_then_it_is_unavailable(open_runs: OpenRuns) -> None:
+    busy = ModelBusy("too many")
+    busy.retry_after = 0.0
+    model = ScriptedModel([busy])
+    ran = await ended(open_runs, fenced(model))
+    assert (ran.exit, len(model.seen)) == ("unavailable", 2)
+    # A second later it answers.
+    tries = iter([busy, FOUND])
+    ran = await ended(open_runs, fenced(ScriptedModel(lambda *_: next(tries))))
+    assert ran.exit == "answered"
+
+
+async def test_an_answer_that_does_not_fit_is_repaired_once(open_runs: OpenRuns) -> None:
+    """(c) Typed, one repair, then an exit."""
+    good = ScriptedModel([AIMessage("the disk"), FOUND])
+    ran = await ended(open_runs, fenced(good))
+    assert (ran.exit, len(good.seen)) == ("answered", 2)
+    assert "That does not fit" in good.seen[1][-1].text
+    bad = ScriptedModel([AIMessage("the disk")])
+    ran = await ended(open_runs, fenced(bad))
+    assert (ran.exit, len(bad.seen)) == ("unavailable", 2)
+
+
+async def test_a_refusal_of_the_model_is_an_abstention(open_runs: OpenRuns) -> None:
+    ran = await ended(open_runs, fenced(ScriptedModel([AIMessage("", additional_kwargs={"refusal": "I cannot help"})])))
+    assert (ran.exit, ran.reason) == ("abstained", "the model refused: I cannot help")
+
+
+async def test_its_model_must_be_allowed(open_runs: OpenRuns) -> None:
+    model = ScriptedModel([FOUND])
+    ran = await ended(open_runs, fenced(model, policy=Policy(deny(effect=("model",)))))
+    assert (ran.exit, model.seen) == ("denied", [])
+
+
+async def test_three_turns_that_are_only_denied_end_it_as_denied(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+    model = ScriptedModel(lambda messages, _: calls(("pay", {"amount": len(messages)})))
+    ran = await ended(open_runs, fenced(model, effects=(t.pay,)))
+    assert (ran.exit, ran.by, world.calls) == ("denied", "rule", [])
+    assert len(ran.told("call.denied", rule="default-effect")) == 3
+
+
+async def test_three_turns_that_only_fail_end_it_as_tool_failure(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+    world.broken = {("look", x) for x in range(20)}
+    model = ScriptedModel(lambda messages, _: calls(("look", {"x": len(messages)})))
+    ran = await ended(open_runs, fenced(model, tools=(t.look,)))
+    assert (ran.exit, len(ran.told("call.outcome", outcome="failed"))) == ("tool_failure", 3)
+    assert "planted" in str(model.seen[1][-1].content)
+
+
+# It goes on where it was
+
+
+async def test_a_paused_agent_goes_on_with_its_last_turn(open_runs: OpenRuns, world: World) -> None:
+    """(h) What an approval interrupts is continued: the turns before are not asked again."""
+    t = world.tools()
+    model = ScriptedModel([calls(("look", {"x": 1})), calls(("pay", {"amount": 5})), FOUND])
+    graph = fenced(model, policy=Policy(allow(), ask("pay")), tools=(t.look,), effects=(t.pay,))
+    async with open_runs(graph) as runs:
+        run, summary = await go(runs, {"text": "x"})
+        assert (summary.state, len(model.seen)) == ("waiting", 2)
+    async with open_runs(graph) as runs:  # another process would do the same
+        run = await runs.get(run.run_id)
+        assert (await approve_all(runs, run)).state == "done"
+        turns = [event.position for event in await told(runs, run, "call.intent") if event.fields["effect"] == "model"]
+    assert turns == ["triage@1/model@1", "triage@1/model@2", "triage@1/model@3"]
+    assert (world.calls, len(model.seen)) == ([("look", 1), ("pay", 5)], 3)
+
+
+async def test_a_node_that_is_tried_again_does_not_ask_again_what_it_knows(open_runs: OpenRuns, world: World) -> None:
+    class Stumble(AgentMiddleware):
+        stumbled = False
+
+        async def abefore_model(self, state: Any, runtime: Any) -> None:
+            if len(state["messages"]) > 1 and not Stumble.stumbled:
+                Stumble.stumbled = True
+                raise ValueError("planted")
+
+    model = ScriptedModel([calls(("look", {"x": 1})), FOUND])
+    graph = fenced(
+        model,
+        tools=(world.tools().look,),
+        middleware=(Stumble(),),
+        retry=RetryPolicy(max_attempts=2, initial_interval=0.0, retry_on=ValueError),
+    )
+    ran = await ended(open_runs, graph)
+    assert (ran.exit, world.calls, len(model.seen)) == ("answered", [("look", 1)], 2)
+
+
+async def test_a_rerun_gives_its_calls_again(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+    model = ScriptedModel([calls(("look", {"x": 1}), ("pay", {"amount": 3})), FOUND])
+    graph = fenced(model, policy=Policy(allow()), tools=(t.look,), effects=(t.pay,))
+    async with open_runs(graph) as runs:
+        run, _ = await go(runs, {"text": "x"})
+        await runs.rerun(run, node="triage", by="lee", reason="once more")
+        assert (await run.settled()).state == "done"
+        assert (await output(runs, run))["end"] == "answered"
+    assert (world.calls, len(model.seen)) == ([("look", 1), ("pay", 3)], 2)
+
+
+# LangChain's middleware inside the fence
+
+
+async def test_retries_of_middleware_count(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+    world.broken = {("look", 1)}
+    retry = ToolRetryMiddleware(max_retries=9, initial_delay=0, jitter=False, on_failure="error")
+    model = ScriptedModel([calls(("look", {"x": 1})), FOUND])
+    ran = await ended(open_runs, fenced(model, tools=(t.look,), middleware=(retry,), limits=Limits(tool_calls=3)))
+    assert (ran.exit, world.count("look"), len(ran.told("limit.reached"))) == ("answered", 3, 7)
+
+
+async def test_retries_of_the_model_count(open_runs: OpenRuns) -> None:
+    model = ScriptedModel([ValueError("planted")])
+    retry = ModelRetryMiddleware(max_retries=9, initial_delay=0, jitter=False)
+    ran = await ended(open_runs, fenced(model, middleware=(retry,), limits=Limits(model_calls=3)))
+    assert (ran.exit, len(model.seen)) == ("limit", 3)
+
+
+async def test_a_fallback_model_is_behind_the_gateway_too(open_runs: OpenRuns) -> None:
+    second = ScriptedModel([FOUND], name_="second")
+    ran = await ended(open_runs, fenced(ScriptedModel([ValueError("planted")]), middleware=(ModelFallbackMiddleware(second),)))
+    assert ran.exit == "answered"
+    assert [event.fields["target"] for event in ran.told("call.intent")] == ["scripted:scripted", "scripted:second"]
+
+
+async def test_a_summary_is_a_call_that_counts(open_runs: OpenRuns, world: World) -> None:
+    short = ScriptedModel([AIMessage("they looked")], name_="short")
+    turns = ScriptedModel(lambda messages, _: FOUND if "summary" in str(messages) else calls(("look", {"x": len(messages)})))
+    summary = SummarizationMiddleware(model=short, trigger=("messages", 4), keep=("messages", 1))
+    ran = await ended(open_runs, fenced(turns, tools=(world.tools().look,), middleware=(summary,)))
+    assert "scripted:short" in {event.fields["target"] for event in ran.told("call.intent")}
+    assert ran.exit == "answered"
+
+
+async def test_what_is_kept_from_the_model_is_kept_from_it(open_runs: OpenRuns) -> None:
+    model = ScriptedModel([FOUND])
+    ran = await ended(open_runs, fenced(model, middleware=(PIIMiddleware("email", strategy="redact"),)), {"text": "ask dana@example.org"})
+    assert ran.exit == "answered"
+    assert "dana@example.org" not in str(model.seen)
+
+
+async def test_a_jump_to_the_tools_meets_the_same_gate(open_runs: OpenRuns, world: World) -> None:
+    """langchain#40492: a middleware that jumps to the tools executed calls that a person had rejected."""
+    from langchain.agents.middleware import hook_config
+
+    class Jump(AgentMiddleware):
+        @hook_config(can_jump_to=["tools"])
+        async def aafter_model(self, state: Any, runtime: Any) -> Any:
+            return {"jump_to": "tools"} if state["messages"][-1].tool_calls else None
+
+    t = world.tools()
+    model = ScriptedModel([calls(("pay", {"amount": 1}), ("pay", {"amount": 2})), FOUND])
+    graph = fenced(model, policy=Policy(allow(), ask("pay")), effects=(t.pay,), middleware=(Jump(),))
+    async with open_runs(graph) as runs:
+        run, summary = await go(runs, {"text": "x"})
+        assert (summary.state, world.calls) == ("waiting", [])
+        while items := await open_items(runs, run):
+            await runs.reject(items[0], by="dana")
+            await run.settled()
+        ran = await seen(runs, run)
+    assert (ran.exit, world.calls, len(ran.told("call.denied", outcome="rejected"))) == ("answered", [], 2)
+
+
+@pytest.mark.parametrize(("options", "what"), [
+    ({"middleware": (HumanInTheLoopMiddleware(interrupt_on={"pay": True}),)}, "HumanInTheLoopMiddleware"),
+    ({"middleware": (ModelCallLimitMiddleware(run_limit=1),)}, "ModelCallLimitMiddleware"),
+    ({"middleware": (TodoListMiddleware(),)}, "write_todos"),
+    ({"middleware": ("x",)}, "no middleware"),
+    ({"turns": 0}, "turns"),
+    ({"reads": "text"}, "name fields"),
+    ({"tools": (len,)}, "no contract"),
+    ({"agents": {"x": triage(None)}}, "give a task to"),
+])  # fmt: skip
+def test_a_declaration_that_cannot_hold_is_refused(options: Any, what: str) -> None:
+    with pytest.raises(BadInput, match=what):
+        triage(None, **options)
+
+
+def test_an_effect_is_a_deliberate_act(world: World) -> None:
+    """(b) No write class by default, and none by mistake."""
+    t = world.tools()
+    with pytest.raises(BadInput, match="effects="):
+        triage(None, tools=(t.pay,))
+    with pytest.raises(BadInput, match="only reads"):
+        triage(None, effects=(t.look,))
+    with pytest.raises(BadInput, match="twice"):
+        triage(None, tools=(t.look, t.look))

@@ -13,6 +13,8 @@ from langchain.agents.middleware import (
     ToolCallLimitMiddleware,
 )
 from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.runnables import Runnable
+from pydantic import BaseModel
 
 from pointsman import canonical
 from pointsman.errors import BadInput
@@ -60,10 +62,13 @@ def settings(given: Any) -> Iterator[Any]:
 
 
 def _fenced(value: Any, models: list[BaseChatModel], timeout: float, max_tokens: int) -> Any:
+    """A value with the models in it behind the gateway, also those that LangChain has wrapped (`with_retry`, `bind`, `with_fallbacks`, a chain)."""
     if isinstance(value, BaseChatModel):
         models.append(controlled(value, timeout=timeout, max_tokens=max_tokens))
         return models[-1]
-    if isinstance(value, list | tuple):
-        parts = [_fenced(part, models, timeout, max_tokens) for part in value]
-        return parts if isinstance(value, list) else tuple(parts) if type(value) is tuple else value
+    if type(value) in (list, tuple):
+        return type(value)(_fenced(part, models, timeout, max_tokens) for part in value)
+    if isinstance(value, Runnable) and isinstance(value, BaseModel):
+        parts = {name: (part, _fenced(part, models, timeout, max_tokens)) for name, part in vars(value).items()}
+        return value.model_copy(update={name: new for name, (old, new) in parts.items() if new is not old})
     return value
