@@ -62,12 +62,8 @@ class Positions(BaseCallbackHandler):
                 self._running.add(ns)
 
     def enters(self, ns: str) -> None:
-        """The body of a step of ours begins: a chain that starts under its namespace is within it."""
+        """The body of a step begins: a chain that starts under its namespace from now on is within it, and its end is not that of the body."""
         self._running.add(ns)
-
-    def leaves(self, ns: str) -> None:
-        """The body has ended."""
-        self._running.discard(ns)
 
     def on_chain_end(self, outputs: Any, *, run_id: Any, **kwargs: Any) -> None:
         """A body has returned: the step may still have to end otherwise."""

@@ -71,6 +71,7 @@ class Steps:
     def begin(self, step: Step) -> Step:
         """Follow a step from here on."""
         self._by_ns[step.ns] = self._by_levels[_levels(step.ns)] = step
+        self.positions.enters(step.ns)
         self._tape.rewind(step.ns)
         return step
 

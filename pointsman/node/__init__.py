@@ -125,7 +125,6 @@ async def _run(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[
         return _finish(node, step, gateway, kept)
     given = Given(_narrow(node, state), config, runtime, gateway, step)
     before = port.set(gateway)
-    gateway.steps.positions.enters(step.ns)
     try:
         return _finish(node, step, gateway, await _executed(node, given))
     except GraphBubbleUp:
@@ -135,7 +134,6 @@ async def _run(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[
         raise
     finally:
         step.over = True
-        gateway.steps.positions.leaves(step.ns)
         port.reset(before)
 
 
