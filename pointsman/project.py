@@ -47,6 +47,17 @@ class Project:
             self._loaded[name] = self._loaded[graph.plan.name] = graph
         return self._loaded[name]
 
+    def value(self, place: str) -> Any:
+        """What MODULE:NAME stands for in the project's rooms: `guards.finance:policy`. Raises `BadInput`, `NotFound`."""
+        module, _, name = place.partition(":")
+        if not name or not all(part.isidentifier() for part in module.split(".")):
+            raise BadInput(f"{place!r} names nothing", remedy="give MODULE:NAME, such as guards.finance:policy")
+        self._first_on_path()
+        try:
+            return getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise NotFound(f"there is no {place}: {error}", remedy=f"modules are looked for from {self.root} on") from error
+
     @property
     def roles(self) -> Roles:
         """Who may decide what, as `guards/roles.toml` says now. Raises `BadInput`."""
@@ -56,9 +67,7 @@ class Project:
         path = (self.root / file).resolve()
         if not path.is_file():
             raise NotFound(f"there is no file {path}", remedy="mend the path in langgraph.json")
-        # First, not last: an installed package of the same name must not shadow the project's rooms.
-        if sys.path[:1] != [str(self.root)]:
-            sys.path.insert(0, str(self.root))
+        self._first_on_path()
         try:
             module = _imported(path, self.root)
         except (PointsmanError, KeyboardInterrupt):
@@ -76,6 +85,11 @@ class Project:
                 remedy=f"end {file} with `{variable} = flow.compile()`, flow being a pointsman Workflow",
             )
         return graph
+
+    def _first_on_path(self) -> None:
+        # First, not last: an installed package of the same name must not shadow the project's rooms.
+        if sys.path[:1] != [str(self.root)]:
+            sys.path.insert(0, str(self.root))
 
 
 def _imported(path: Path, root: Path) -> Any:

@@ -89,7 +89,7 @@ def gate(pairs: Sequence[Pair], *, margin: float, level: float = LEVEL) -> Gate:
     p, p_worse = _p_values(found, error, margin, len(sample))
     return Gate(
         verdict=verdict, difference=found, margin=margin, pairs=len(pairs), clusters=len(sample), needed=None if verdict != "INCONCLUSIVE" else
-        _needed(found.estimate, error, margin, len(sample), level), detectable=_quantiles(level) * error, p=p, p_worse=p_worse,
+        _needed(found.estimate, error, margin, len(sample), level), detectable=_quantiles(level) * error or found.high - found.estimate, p=p, p_worse=p_worse,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from pointsman.errors import BadInput
 from pointsman.evaluation.cost import Attempt, CostOfPass, cost_of_pass
@@ -82,7 +82,7 @@ class Results:
             if told.pop("format", None) != FORMAT:
                 raise ValueError(f"it does not say {FORMAT!r}")
             return _RESULTS.validate_python(told)
-        except (OSError, ValueError, AttributeError, ValidationError) as error:
+        except (OSError, ValueError, AttributeError, TypeError) as error:
             raise BadInput(
                 f"{path} holds no results: {error}",
                 undone="nothing was compared",

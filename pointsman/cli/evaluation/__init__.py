@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import typer
 
-from pointsman.cli.evaluation import traces
+from pointsman.cli.evaluation import scores, traces
 
 app = typer.Typer(
-    name="eval", help="Recorded runs: export and import, replay, back-test, drift.", no_args_is_help=True, rich_markup_mode=None
+    name="eval", help="Recorded runs: export and import, score, compare, report.", no_args_is_help=True, rich_markup_mode=None
 )
 """The commands below `pointsman eval`."""
 
 app.command("export")(traces.export)
 app.command("import")(traces.import_)
 app.command("list")(traces.list_)
+app.command("score")(scores.score)
+app.command("compare")(scores.compare)
+app.command("report")(scores.report)
 
 __all__ = ["app"]

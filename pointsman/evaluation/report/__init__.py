@@ -19,7 +19,7 @@ from pointsman.evaluation.report.figure import Curve, Forest, Scatter, curve, fo
 from pointsman.evaluation.report.timeline import Timeline, timeline
 from pointsman.evaluation.results import Results
 
-__all__ = ["Difference", "Report", "Timeline", "render", "timeline"]
+__all__ = ["Difference", "Report", "Timeline", "render", "sentence", "timeline"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ def render(report: Report) -> str:
     return environment.get_template("report.html").render(
         report=report,
         compared=compared,
-        sentence=_sentence(compared) if compared else "",
+        sentence=sentence(compared) if compared else "",
         versions=list(zip(versions, costs, strict=True)),
         forest=_forest(compared) if compared else None,
         curve=_curve(versions),
@@ -112,7 +112,8 @@ def _spend(version: Results) -> dict[str, Any]:
     }
 
 
-def _sentence(compared: Comparison) -> str:
+def sentence(compared: Comparison) -> str:
+    """What a comparison came to, in a sentence or two."""
     overall, margin = compared.overall, _points(compared.overall.margin).lstrip("+")
     more = f"worse by more than {margin} points"
     if overall.verdict == "INCONCLUSIVE":
