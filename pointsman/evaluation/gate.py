@@ -65,14 +65,15 @@ class Gate:
 
 
 def gate(pairs: Sequence[Pair], *, margin: float, level: float = LEVEL) -> Gate:
-    """The verdict on one set of pairs. `margin` is how much worse is still as good, 0 or more, in units of the score.
+    """The verdict on one set of pairs. `margin` is how much worse is still as good, from 0 to below 1, in units of the score.
 
     The interval of the mean difference of tasks is `mean_interval` over clusters: exact for one task a cluster, sandwich otherwise. `PASS` where its lower
-    bound is at least -margin, `FAIL` where its upper bound is below. Raises `BadInput` for a margin below 0, for no pairs, or for a task without trials.
+    bound is at least -margin, `FAIL` where its upper bound is below. Raises `BadInput` for another margin, for no pairs, or for a task without trials.
     """
-    if not margin >= 0 or not pairs:
+    if not 0 <= margin < 1 or not pairs:
         raise BadInput(
-            f"{len(pairs)} pairs cannot be compared with a margin of {margin}", remedy="give at least one pair, and a margin of 0 or more"
+            f"{len(pairs)} pairs cannot be compared with a margin of {margin}",
+            remedy="give at least one pair, and a margin from 0 to below 1",
         )
     empty = [str(pair.task) for pair in pairs if not pair.baseline or not pair.candidate]
     if empty:
@@ -148,5 +149,5 @@ def _needed(difference: float, error: float, margin: float, clusters: int, level
         return None
     if error == 0:  # α^(1/G) = 1 - distance / room, as in `_unseen_p`
         share = distance / (1 + difference if difference + margin > 0 else 1 - difference)
-        return None if share >= 1 else math.ceil(math.log((1 - level) / 2) / math.log(1 - share))
+        return None if share >= 1 else math.ceil(math.log((1 - level) / 2) / math.log1p(-share))
     return max(clusters + 1, math.ceil((_quantiles(level) * error * math.sqrt(clusters) / distance) ** 2))
