@@ -145,8 +145,8 @@ def _unseen_p(distance: float, room: float, clusters: int) -> float:
 
 def _needed(difference: float, error: float, margin: float, clusters: int, level: float) -> int | None:
     distance = abs(difference + margin)
-    if distance == 0 or not math.isfinite(error):
-        return None
+    if distance < 1e-6 or not math.isfinite(error):
+        return None  # no number that anybody could try
     if error == 0:  # α^(1/G) = 1 - distance / room, as in `_unseen_p`
         share = distance / (1 + difference if difference + margin > 0 else 1 - difference)
         return None if share >= 1 else math.ceil(math.log((1 - level) / 2) / math.log1p(-share))
