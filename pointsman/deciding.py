@@ -55,12 +55,14 @@ async def decide(owner: Owner, run_id: str, approval_id: str, said: Said, roles:
 
 
 async def _decided(run: Locked, run_id: str, approval_id: str, said: Said, roles: Roles) -> PointsmanError | None:
-    run.unfinished()
     events = await run.events()
     approval = Approvals(events).get(approval_id)
     what = f"question {approval_id[:8]} of run {run_id[:8]}"
     if approval is None:
         raise NotFound(f"there is no {what}", undone=_UNDONE, remedy="see `pointsman inbox`")
+    if (over := run.over()) is not None:
+        await _refuse(run, approval, said, "closed", events)
+        return over
     if approval.state == "open" and approval.is_due(run.owner.clock.now()):
         await _expire(run, approval)
         return Conflict(f"{what} had expired at {approval.expires_at}", undone=_UNDONE, remedy="the run goes on by its exit `expired`")

@@ -52,14 +52,20 @@ class Locked:
         """Change its state."""
         await self.tx.run("set_state", state, False, False, self.row["run_id"])
 
+    def over(self) -> Conflict | None:
+        """Why nothing more can be said to it, where it has ended."""
+        if self.row["state"] not in FINISHED:
+            return None
+        return Conflict(
+            f"run {self.row['run_id']} is {self.row['state']}",
+            undone="nothing was changed",
+            remedy="start a new run" if self.row["state"] == "cancelled" else "`pointsman rerun` goes on from one of its nodes",
+        )
+
     def unfinished(self) -> None:
         """Raises `Conflict` where it has ended."""
-        if self.row["state"] in FINISHED:
-            raise Conflict(
-                f"run {self.row['run_id']} is {self.row['state']}",
-                undone="nothing was changed",
-                remedy="start a new run" if self.row["state"] == "cancelled" else "`pointsman rerun` goes on from one of its nodes",
-            )
+        if (over := self.over()) is not None:
+            raise over
 
 
 @asynccontextmanager

@@ -83,14 +83,16 @@ class Engine:
         if row["state"] in FINISHED:
             return True
         try:
-            await self._segment(row)
+            if not await self._segment(row):
+                return True
         except (LeaseHeld, LeaseLost):
             # Somebody else advances it, or died a moment ago: look again until it settles or can be claimed.
             await asyncio.sleep(_POLL)
             return (await self._row(run_id))["state"] in SETTLED
         return not await self.answered(run_id)
 
-    async def _segment(self, row: Mapping[str, Any]) -> None:
+    async def _segment(self, row: Mapping[str, Any]) -> bool:
+        """Advance a run by a segment; False where that ended in an error, which trying again here would not mend."""
         config = {"configurable": {"thread_id": row["thread_id"], RUN: row["run_id"], OWNER: self._owner}}
         try:
             async for _ in self._graph(row["graph"]).astream(None, config, stream_mode="updates"):
@@ -99,9 +101,13 @@ class Engine:
             raise
         except Exception as error:
             # Where the segment put its end on record, the error is told there, to whoever looks at the run.
-            if (await self._row(row["run_id"]))["state"] not in SETTLED:
+            state = (await self._row(row["run_id"]))["state"]
+            if state not in SETTLED:
                 raise
-            _log.info("run %s: %s: %s", row["run_id"], type(error).__name__, error)
+            # A run that still waits was not opened (its graph is gone, or another version): nobody else tells of it.
+            _log.log(logging.WARNING if state == "waiting" else logging.INFO, "run %s: %s: %s", row["run_id"], type(error).__name__, error)
+            return False
+        return True
 
     async def answered(self, run_id: str) -> bool:
         """Whether something that a run waits for has been decided since it began to wait."""

@@ -17,10 +17,10 @@ from tests.acceptance.world import ASK_PAY, OpenRuns, State, World, approve_all,
 pytestmark = pytest.mark.anyio
 
 
-def posting(world: World, policy: Policy = ASK_PAY, **options: Any) -> Any:
+def posting(world: World, policy: Policy = ASK_PAY, writes: str = "receipt", **options: Any) -> Any:
     """One effect that is asked about, and where each of its exits leads."""
     graph = flow(policy=policy, **options)
-    graph.add_node("post", effect(world.tools().pay, reads=("amount",), writes="receipt"))
+    graph.add_node("post", effect(world.tools().pay, reads=("amount",), writes=writes))
     graph.add_edge(START, "post")
     for exit in ("denied", "rejected", "expired", "limit"):
         graph.add_node(exit, lambda state, name=exit: {"log": [name]})
@@ -223,3 +223,22 @@ async def test_approvals_are_capped(open_runs: OpenRuns, world: World) -> None:
         assert summary.state == "done"
         assert ((await output(runs, run))["log"], world.calls) == (["limit"], [])
         assert await told(runs, run, "ask.opened") == []
+
+
+async def test_a_yes_that_is_given_where_another_version_of_the_graph_is_loaded_waits_for_the_right_one(
+    open_runs: OpenRuns, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours, other = (posting(world, writes=field) for field in ("receipt", "note"))
+    async with open_runs(ours) as runs:
+        run, _ = await go(runs, {"amount": 480})
+        [item] = await open_items(runs, run)
+    async with open_runs(other) as runs:
+        run = await runs.get(run.run_id)
+        await runs.approve(item, by="dana")
+        assert ((await run.settled()).state, world.calls) == ("waiting", [])
+    assert "VersionMismatch" in caplog.text
+    async with open_runs(ours) as runs:
+        run = await runs.get(run.run_id)
+        await runs.resume(run)
+        assert (await run.settled()).state == "done"
+    assert world.asked("pay") == [480]
