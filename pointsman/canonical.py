@@ -24,6 +24,8 @@ from pydantic import BaseModel
 
 from pointsman.errors import BadInput
 
+_write = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+
 _EXACT = 2**53 - 1
 """The largest integer that every JSON reader keeps exactly (RFC 8785, section 3.2.2.3)."""
 
@@ -67,7 +69,7 @@ def decode(tree: Any) -> Any:
 def dumps(tree: Any) -> bytes:
     """The RFC 8785 bytes of an encoded tree."""
     if _plain(tree):
-        return json.dumps(tree, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+        return _write(tree).encode()
     try:
         return rfc8785.dumps(tree)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
@@ -92,8 +94,13 @@ def digest(value: Any, *, salt: bytes = b"") -> str:
 
 def digest_of(tree: Any, *, salt: bytes = b"") -> str:
     """As `digest`, for a tree that is already encoded."""
+    return digest_and_bytes(tree, salt=salt)[0]
+
+
+def digest_and_bytes(tree: Any, *, salt: bytes = b"") -> tuple[str, bytes]:
+    """The digest of an encoded tree and its canonical bytes, worked out once for both."""
     data = dumps(tree)
-    return hashlib.sha256(salt + (dumps(identity(tree)) if b'"$bytes"' in data else data)).hexdigest()
+    return hashlib.sha256(salt + (dumps(identity(tree)) if b'"$bytes"' in data else data)).hexdigest(), data
 
 
 def _plain(tree: Any) -> bool:

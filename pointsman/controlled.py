@@ -62,6 +62,7 @@ class Controlled(CompiledStateGraph[Any, Any, Any, Any]):
                 async for part in parts:
                     yield part
             if self._breaks(options):
+                await segment.gateway.journal.saved()
                 segment.unfinished = bool((await self.aget_state(own)).next)
 
     def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Any:

@@ -15,10 +15,10 @@ from pointsman.errors import Conflict, NotAllowed, NotFound, PointsmanError
 from pointsman.event import Event
 from pointsman.journal import draft_event
 from pointsman.lease import Owner
+from pointsman.opening import FINISHED
 from pointsman.outside import Locked, locked
 from pointsman.policy import Need
 from pointsman.principal import KNOWN_BY, Roles
-from pointsman.segment import FINISHED
 
 _NAME = 200
 """Characters of a name at most: it stands in events."""

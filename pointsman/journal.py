@@ -19,6 +19,7 @@ from datetime import UTC
 from typing import Any
 
 import psycopg
+from psycopg.rows import DictRow
 from psycopg_pool import PoolTimeout
 
 from pointsman import canonical
@@ -30,8 +31,12 @@ from pointsman.store import UNREACHABLE, Store, Transaction
 Statement = tuple[str, tuple[Any, ...]]
 """A named statement of the store with its parameters."""
 
-_LEASE_LOST, _HEAD_MOVED, _NO_LONGER = "PM001", "PM002", "PM003"
+_LEASE_LOST, _HEAD_MOVED, _NO_LONGER, MOVED = "PM001", "PM002", "PM003", "PM004"
 """What the functions of the store raise, as SQLSTATE."""
+
+
+_REMEMBERED = 128
+"""How many values a journal knows the digest of without working it out again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +74,28 @@ class Journal:
         self._held: dict[str, list[Draft]] = {}
         self._bodies: dict[str, bytes] = {}
         self._stored: set[str] = set()
+        self._digests: dict[tuple[type, str | int], str] = {}
+        self._saving: asyncio.Future[Any] | None = None
         self._broken: BaseException | None = None
 
     def payload(self, value: Any) -> str:
         """Keep `value` beside the journal, from the next commit on; its salted digest. Raises `BadInput` where it has no canonical form."""
-        return self.payload_of(canonical.encode(value))
+        kind = type(value)
+        if kind is not str and kind is not int:
+            return self.payload_of(canonical.encode(value))
+        # Most of what a step receives is what the one before it received: text is hashed once by Python, and once by us.
+        known = self._digests.get((kind, value))
+        if known is None:
+            known = self._digests[kind, value] = self.payload_of(canonical.encode(value))
+            if len(self._digests) > _REMEMBERED:
+                del self._digests[next(iter(self._digests))]
+        return known
 
     def payload_of(self, tree: Any) -> str:
         """As `payload`, for a tree that is already encoded."""
-        digest = canonical.digest_of(tree, salt=self._salt)
+        digest, body = canonical.digest_and_bytes(tree, salt=self._salt)
         if digest not in self._stored and digest not in self._bodies:
-            self._bodies[digest] = canonical.dumps(tree)
+            self._bodies[digest] = body
         return digest
 
     def kept(self, digest: str) -> Any:
@@ -116,35 +132,53 @@ class Journal:
             self._queue.extend(drafts)
             await self._whole(self._commit())
 
-    async def save(self, checkpoint: Sequence[Any], tasks: Iterable[str]) -> None:
-        """Commit LangGraph's rows (the parameters of `extend_with_checkpoint` after the events') with all that is noted and all that is held for `tasks`."""
-        for task in tasks:
-            self._queue.extend(self._held.pop(task, ()))
+    async def save(self, checkpoint: Sequence[Any], tasks: Iterable[str], *, ahead: bool = False) -> None:
+        """Commit LangGraph's rows (the parameters of `extend_with_checkpoint` after the events') with all that is noted and all that is held for `tasks`.
+
+        With `ahead` it is under way on return, and `saved` waits for it.
+        """
+        held = [draft for task in tasks for draft in self._held.pop(task, ())]
         statements, self.attached = self.attached, []
-        await self._whole(self._commit(checkpoint=checkpoint, statements=statements))
+        saving = asyncio.ensure_future(self._commit(own=held, by=("extend_with_checkpoint", tuple(checkpoint)), statements=statements))
+        if ahead:
+            self._saving = saving
+            saving.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # told to whoever asks next
+        else:
+            await asyncio.shield(saving)
+
+    async def saved(self) -> None:
+        """Wait until the checkpoint that is being saved ahead is durable. Raises what its commit raised."""
+        if self._saving is not None:
+            await asyncio.shield(self._saving)
+
+    async def close(self, draft: Draft, state: str, *, quarantined: bool, retryable: bool, still: Callable[[], bool]) -> DictRow | None:
+        """Put the last event of a segment into the chain, the run into `state` and the lease away, all at once; the run's row then, where it came back. Raises as `append`."""
+        rows = await self._whole(self._commit(own=[draft], by=("close", (state, quarantined, retryable)), still=still))
+        return rows[0] if rows else None
 
     @staticmethod
-    async def _whole(commit: Coroutine[Any, Any, None]) -> None:
+    async def _whole(commit: Coroutine[Any, Any, list[DictRow]]) -> list[DictRow]:
         """A commit goes through even if whoever waits for it is cancelled: others may ride in it."""
-        await asyncio.shield(asyncio.ensure_future(commit))
+        return await asyncio.shield(asyncio.ensure_future(commit))
 
     async def _commit(
         self,
         *,
         own: Sequence[Draft] = (),
-        checkpoint: Sequence[Any] | None = None,
+        by: Statement | None = None,
         statements: Sequence[Statement] = (),
         still: Callable[[], bool] | None = None,
-    ) -> None:
+    ) -> list[DictRow]:
+        """Extend the chain by what is noted and then by what is the caller's `own`, with the statement `by` and its further parameters."""
         async with self._lock:
             if self._broken is not None:
                 raise self._broken
-            if not self._queue and not own and checkpoint is None and not statements:
-                return  # whoever held the lock before took ours along
+            if not self._queue and not own and by is None and not statements:
+                return []  # whoever held the lock before took ours along
             drafts, self._queue = self._queue, []
             bodies, self._bodies = self._bodies, {}
             try:
-                await self._write([*drafts, *own], bodies, checkpoint, statements, still)
+                found = await self._write([*drafts, *own], bodies, by or ("extend", ()), statements, still)
             except Conflict:
                 self._queue, self._bodies = [*drafts, *self._queue], bodies | self._bodies
                 raise
@@ -153,54 +187,36 @@ class Journal:
                 self._broken = error if isinstance(error, Exception) else LeaseLost("the journal was closed in the middle of a commit")
                 raise
             self._stored.update(bodies)
+            return found
 
     async def _write(
         self,
         drafts: list[Draft],
         bodies: dict[str, bytes],
-        checkpoint: Sequence[Any] | None,
+        by: Statement,
         statements: Sequence[Statement],
         still: Callable[[], bool] | None,
-    ) -> None:
-        name = "extend" if checkpoint is None else "extend_with_checkpoint"
+    ) -> list[DictRow]:
         while True:
             if still is not None and not still():
                 raise Conflict(f"run {self.run_id} was stopped from outside")
-            rows = self._link(drafts)
-            end = Head(rows[-1].seq, rows[-1].hash) if rows else self.head
-            params = (
-                self.run_id,
-                self._epoch,
-                self.head.seq,
-                self.head.hash,
-                end.seq,
-                end.hash,
-                *_as_json(rows, bodies),
-                *(checkpoint or ()),
-            )
+            rows, end = chained(self.run_id, self.head, self.branch, drafts)
+            params = (self.run_id, self._epoch, self.head.seq, self.head.hash, end.seq, end.hash, *as_json(rows, bodies), *by[1])
+            found: list[DictRow] = []
             try:
                 if statements:
                     async with self._store.transaction() as tx:
-                        await tx.run(name, *params)
+                        await tx.run(by[0], *params)
                         for statement, values in statements:
                             await tx.run(statement, *values)
                 else:
-                    await self._store.fetch(name, *params)
+                    found = await self._store.fetch(by[0], *params)
             except (psycopg.Error, PoolTimeout) as error:
                 if await self._settled(error, rows):
-                    return
+                    return []
                 continue
             self.head = end
-            return
-
-    def _link(self, drafts: list[Draft]) -> list[Row]:
-        rows: list[Row] = []
-        seq, prev = self.head.seq, self.head.hash
-        for draft in drafts:
-            row = link(draft, run_id=self.run_id, branch=self.branch, seq=seq + 1, prev=prev)
-            rows.append(row)
-            seq, prev = row.seq, row.hash
-        return rows
+            return found
 
     async def _settled(self, error: Exception, rows: list[Row]) -> bool:
         """After a commit that failed: True if it stands all the same, False if it is to be tried again; raises where it cannot be."""
@@ -241,7 +257,16 @@ class Journal:
         return bool(ours) and any(record["hash"] in ours for record in found)
 
 
-def _as_json(rows: Sequence[Row], bodies: Mapping[str, bytes]) -> tuple[str, str]:
+def chained(run_id: str, head: Head, branch: int, drafts: Iterable[Draft]) -> tuple[list[Row], Head]:
+    """Drafts as the rows that follow a head, and where the chain ends with them."""
+    rows: list[Row] = []
+    for draft in drafts:
+        rows.append(link(draft, run_id=run_id, branch=branch, seq=head.seq + 1, prev=head.hash))
+        head = Head(rows[-1].seq, rows[-1].hash)
+    return rows, head
+
+
+def as_json(rows: Sequence[Row], bodies: Mapping[str, bytes]) -> tuple[str, str]:
     """Events and payloads as `pointsman.extend` takes them."""
     return json.dumps([row._asdict() for row in rows]), json.dumps(
         [{"digest": digest, "body": body.decode()} for digest, body in bodies.items()]
@@ -268,17 +293,18 @@ async def payloads_of(store: Store, run_id: str, digests: Iterable[str] | None =
     """Payloads of a run as encoded trees, by digest; all of them, or those of `digests` that are still there."""
     wanted = None if digests is None else sorted(set(digests))
     found = await (store.fetch("read_all_payloads", run_id) if wanted is None else store.fetch("read_payloads", run_id, wanted))
-    return {record["digest"]: json.loads(record["body"]) for record in found}
+    return payloads_from(found)
+
+
+def payloads_from(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The encoded trees that rows of payloads hold, by digest."""
+    return {record["digest"]: json.loads(record["body"]) for record in records}
 
 
 async def append_from_outside(
     tx: Transaction, run_id: str, head: Head, branch: int, *drafts: Draft, bodies: Mapping[str, bytes] | None = None, epoch: int
 ) -> Head:
     """Append what comes from outside (a decision, a cancellation) behind a head that `tx` has locked. Needs no lease: it advances nothing."""
-    rows: list[Row] = []
-    end = head
-    for draft in drafts:
-        rows.append(link(draft, run_id=run_id, branch=branch, seq=end.seq + 1, prev=end.hash))
-        end = Head(rows[-1].seq, rows[-1].hash)
-    await tx.run("extend", run_id, epoch, head.seq, head.hash, end.seq, end.hash, *_as_json(rows, bodies or {}))
+    rows, end = chained(run_id, head, branch, drafts)
+    await tx.run("extend", run_id, epoch, head.seq, head.hash, end.seq, end.hash, *as_json(rows, bodies or {}))
     return end

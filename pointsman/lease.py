@@ -14,7 +14,8 @@ import os
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,8 +26,8 @@ from psycopg_pool import PoolTimeout
 from pointsman.clock import Clock
 from pointsman.errors import LeaseHeld, LeaseLost
 from pointsman.event import Event
-from pointsman.journal import Head, events_from
-from pointsman.store import Store, Transaction
+from pointsman.journal import Head, events_of
+from pointsman.store import Store
 
 TTL = 15.0
 """Seconds a lease lasts without being renewed."""
@@ -125,19 +126,30 @@ class Lease:
             )
 
 
-async def claim(owner: Owner, run_id: str, tx: Transaction) -> tuple[Lease, Head]:
-    """Take the lease of a run within `tx`, under the next epoch; once `tx` is committed, `Owner.hold` has it renewed.
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A lease asked for: of a run whose head and lease stood thus when its owner looked. It holds only if they still do."""
+
+    lease: Lease
+    head: Head
+    seen: tuple[str | None, datetime | None]
+    """Owner and end of the lease, as the row told them."""
+
+    @property
+    def params(self) -> tuple[Any, ...]:
+        """What the statements `open` and `claim` compare and put: what was seen, then who takes it and for how long."""
+        return (*self.seen, self.lease.owner.name, self.lease.owner.ttl)
+
+
+async def claim(owner: Owner, run: Mapping[str, Any]) -> Claim:
+    """The claim to the lease of a run that stands as `run` (a row of `standing`), under the next epoch; once it is committed, `Owner.hold` has it renewed.
 
     Raises `LeaseHeld` while another owner holds it, or may still have a call under way that it began in time.
     """
-    row = await tx.one("lock_head", run_id)
-    if row is None:
-        raise LeaseHeld(f"run {run_id} has no head")
-    if row["owner"] is not None and not (row["owner"] == owner.name and owner.dropped(run_id)):
-        await _wait_is_over(tx, run_id, row)
-    since = owner.clock.monotonic()
-    claimed = (await tx.fetch("claim", owner.name, owner.ttl, run_id))[0]
-    return Lease(owner, run_id, claimed["epoch"], since), Head(claimed["seq"], claimed["hash"])
+    if run["owner"] is not None and not (run["owner"] == owner.name and owner.dropped(run["run_id"])):
+        await _wait_is_over(owner.store, run)
+    lease = Lease(owner, run["run_id"], run["epoch"] + 1, owner.clock.monotonic())
+    return Claim(lease, Head(run["seq"], run["hash"]), (run["owner"], run["expires_at"]))
 
 
 def open_intents(events: list[Event]) -> dict[str, Event]:
@@ -151,18 +163,16 @@ def open_intents(events: list[Event]) -> dict[str, Event]:
     return found
 
 
-async def _wait_is_over(tx: Transaction, run_id: str, row: Mapping[str, Any]) -> None:
-    if is_dead(row["owner"]):
+async def _wait_is_over(store: Store, run: Mapping[str, Any]) -> None:
+    if is_dead(run["owner"]):
         return
-    held = f"run {run_id} is being advanced by {_who(row['owner'])}"
-    if row["live"]:
-        raise LeaseHeld(held, remedy=f"wait: the lease ends by {row['expires_at']:%H:%M:%S} UTC unless it is renewed")
-    timeouts = [
-        float(intent.fields["timeout"]) for intent in open_intents(events_from(run_id, await tx.fetch("read_events", run_id, 0))).values()
-    ]
+    held = f"run {run['run_id']} is being advanced by {_who(run['owner'])}"
+    if run["live"]:
+        raise LeaseHeld(held, remedy=f"wait: the lease ends by {run['expires_at']:%H:%M:%S} UTC unless it is renewed")
+    timeouts = [float(intent.fields["timeout"]) for intent in open_intents(await events_of(store, run["run_id"])).values()]
     if timeouts:
-        now = (await tx.fetch("clock"))[0]["now"]
-        free = row["expires_at"] + timedelta(seconds=max(timeouts))
+        now = (await store.fetch("clock"))[0]["now"]
+        free = run["expires_at"] + timedelta(seconds=max(timeouts))
         if now < free:
             raise LeaseHeld(f"{held}, and a call it began may be under way", remedy=f"wait until {free:%H:%M:%S} UTC")
 

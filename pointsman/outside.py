@@ -17,7 +17,7 @@ from pointsman.event import Draft, Event
 from pointsman.gateway.tape import Tape
 from pointsman.journal import Head, append_from_outside, draft_event, events_from
 from pointsman.lease import Owner
-from pointsman.segment import FINISHED
+from pointsman.opening import FINISHED
 from pointsman.store import Transaction
 
 

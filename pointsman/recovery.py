@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import psycopg
 from langchain_core.runnables import RunnableConfig
 from langgraph.channels import BinaryOperatorAggregate
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -19,10 +20,11 @@ from pydantic import ValidationError
 from pointsman import canonical
 from pointsman.approval import Approvals, expired
 from pointsman.controlled import RERUN, Controlled
-from pointsman.errors import BadInput, Conflict, NotFound
+from pointsman.errors import BadInput, Conflict, LeaseHeld, NotFound
 from pointsman.event import Event
-from pointsman.journal import Journal, events_from
+from pointsman.journal import MOVED, Journal, events_of
 from pointsman.lease import Owner, claim
+from pointsman.opening import standing
 from pointsman.schema import faults as schema_faults
 from pointsman.store.saver import RunSaver
 
@@ -36,14 +38,19 @@ async def fork(owner: Owner, graph: Controlled, run_id: str, *, node: str, patch
     The run takes the present version of its graph. Raises `NotFound`, `BadInput`, `Conflict`, `LeaseHeld`; then nothing was written.
     """
     checked = _checked(graph, patch)
-    async with owner.store.transaction() as tx:
-        lease, head = await claim(owner, run_id, tx)
-        row = (await tx.fetch("read_run_and_salt", run_id))[0]
-        if row["state"] in ("accepted", "cancelled"):
-            remedy = "a rerun needs a run that began and was not cancelled"
-            raise Conflict(f"run {run_id} is {row['state']}", undone="nothing was forked", remedy=remedy)
-        events = events_from(run_id, await tx.fetch("read_events", run_id, 0))
-        started, positions = _origin(events, node)
+    row = await standing(owner.store, run_id)
+    if row["state"] in ("accepted", "cancelled"):
+        remedy = "a rerun needs a run that began and was not cancelled"
+        raise Conflict(f"run {run_id} is {row['state']}", undone="nothing was forked", remedy=remedy)
+    claimed, events = await claim(owner, row), await events_of(owner.store, run_id)
+    lease, head = claimed.lease, claimed.head
+    started, positions = _origin(events, node)
+    try:
+        await owner.store.fetch("claim", run_id, lease.epoch, head.seq, head.hash, *claimed.params)
+    except psycopg.Error as error:
+        if error.sqlstate != MOVED:
+            raise
+        raise LeaseHeld(f"run {run_id} has just gone on", undone="nothing was forked", remedy="look at it again") from error
     release = ("release", (run_id, lease.epoch))
     try:
         branch = sum(1 for event in events if event.kind == "run.repaired") + 1
@@ -81,6 +88,7 @@ async def _commit(graph: Controlled, journal: Journal, owner: Owner, thread_id: 
         name: Overwrite(value) if isinstance(graph.channels[name], BinaryOperatorAggregate) else value for name, value in patch.items()
     }
     await graph.aupdate_state(place, Command(update=update, goto=[*pulled, *sends]), as_node=RERUN)
+    await journal.saved()
 
 
 def _origin(events: list[Event], node: str) -> tuple[Event, list[str]]:

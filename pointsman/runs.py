@@ -146,7 +146,7 @@ class Runs:
         plan = self.graph(graph).plan
         row = await accept(self.owner, plan.name, plan.schema, input, key=key, by=by)
         if row["state"] not in SETTLED:
-            self.engine.advance(row["run_id"])
+            self.engine.advance(row["run_id"], row)
         return Run(row["run_id"], row["graph"], self)
 
     async def get(self, run: str) -> Run:

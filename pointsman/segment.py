@@ -19,15 +19,14 @@ from langchain_core.runnables.config import merge_configs
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
-from langgraph.types import Command
 
-from pointsman.acceptance import accept
-from pointsman.errors import Conflict, LeaseLost, NotFound, OutcomeUnknown, PointsmanError, ToolFailed, VersionMismatch
+from pointsman.errors import Conflict, LeaseLost, OutcomeUnknown, PointsmanError, ToolFailed
 from pointsman.event import Event
 from pointsman.gateway import KEY, Gateway, Rules
 from pointsman.home import open_owner
-from pointsman.journal import Journal, append_from_outside, draft_event, events_from, payloads_of
-from pointsman.lease import Lease, Owner, claim
+from pointsman.journal import Journal, payloads_of
+from pointsman.lease import Owner
+from pointsman.opening import Advance, Taken, addressed, take, there
 from pointsman.schema import Schema
 from pointsman.store import UNREACHABLE
 from pointsman.store.saver import RunSaver
@@ -35,11 +34,8 @@ from pointsman.store.saver import RunSaver
 OWNER = "__pointsman_owner"
 """Where `Runs` names the owner that advances the run, in LangGraph's configurable."""
 
-RUN = "__pointsman_run"
-"""Where `Runs` names the run to advance."""
-
-FINISHED = ("done", "failed", "cancelled")
-"""The states a run does not leave."""
+ADVANCE = "__pointsman_advance"
+"""Where an engine says which run to advance, as an `Advance`."""
 
 owner_here: ContextVar[Owner | None] = ContextVar("pointsman_owner", default=None)
 """The owner of the `Runs` that is open in this context, for graphs that are called directly."""
@@ -67,21 +63,23 @@ class Plan:
 class Segment:
     """One stretch of a run under one lease."""
 
-    def __init__(self, plan: Plan, run: Mapping[str, Any], owner: Owner, lease: Lease, gateway: Gateway, accepted: Event) -> None:
+    def __init__(self, plan: Plan, advance: Advance, owner: Owner, taken: Taken, gateway: Gateway) -> None:
         self.plan = plan
-        self.run_id: str = run["run_id"]
-        self.thread_id: str = run["thread_id"]
+        self.run_id: str = advance.run["run_id"]
+        self.thread_id: str = advance.run["thread_id"]
         self.gateway = gateway
         self.control = RunControl()
         self.unfinished = False
         """Whether LangGraph stopped between two nodes, at a breakpoint."""
-        self._accepted = accepted
-        self._lease = lease
+        self._advance = advance
+        self._lease = taken.lease
         self._journal = gateway.journal
         serde = JsonPlusSerializer(allowed_msgpack_modules=plan.classes)
-        self._saver = RunSaver(owner.store, self._journal.save, serde)
+        # A thread of the run's own holds no checkpoint before the one that carries the first route.
+        empty = taken.input is not None and self.thread_id == self.run_id
+        self._saver = RunSaver(owner.store, self._journal.save, serde, empty=empty)
         self._journal.listen = self._heard
-        self._journal.keep_trying = lease.holds
+        self._journal.keep_trying = taken.lease.holds
 
     @classmethod
     @asynccontextmanager
@@ -96,10 +94,10 @@ class Segment:
         async with contextlib.AsyncExitStack() as stack:
             if owner is None:
                 owner = await stack.enter_async_context(open_owner())
-            run = await _addressed(owner, plan, input, place)
-            segment, fresh = await cls._claimed(plan, run, owner)
+            advance = place.get(ADVANCE) or Advance(await addressed(owner, plan.name, plan.schema, input, place))
+            segment, given = await cls._opened(plan, advance, owner)
             try:
-                yield segment, await segment._input() if fresh else None, segment._config(config)
+                yield segment, given, segment._config(config)
             except GraphDrained:
                 await segment._close(None)
             except BaseException as error:
@@ -109,49 +107,27 @@ class Segment:
                 await segment._close(None)
 
     @classmethod
-    async def _claimed(cls, plan: Plan, run: Mapping[str, Any], owner: Owner) -> tuple[Segment, bool]:
-        run_id, store = run["run_id"], owner.store
-        async with store.transaction() as tx:
-            lease, head = await claim(owner, run_id, tx)
-            row = (await tx.fetch("read_run_and_salt", run_id))[0]
-            if row["state"] in FINISHED:
-                raise Conflict(f"run {run_id} is {row['state']}", undone="it was not advanced", remedy="start a new run")
-            if row["version"] not in (None, plan.rules.version):
-                raise VersionMismatch(
-                    f"run {run_id} began under version {row['version'][:12]} of graph {plan.name!r}; this is {plan.rules.version[:12]}",
-                    undone="it was not advanced",
-                    remedy=f"run the version it began with, or take the new one over with `pointsman rerun {run_id[:8]} --node NODE`",
-                )
-            records = await tx.fetch("read_events", run_id, 0)
-            events = events_from(run_id, records)
-            branch = sum(1 for event in events if event.kind == "run.repaired")
-            opened = draft_event("run.opened", owner.clock, owner=owner.name.split("|")[1], epoch=lease.epoch, version=plan.rules.version)
-            head = await append_from_outside(tx, run_id, head, branch, opened, epoch=lease.epoch)
-            await tx.run("open_run", plan.rules.version, run_id)
-        owner.hold(lease)
-        journal = Journal(store, run_id, epoch=lease.epoch, head=head, salt=row["salt"], branch=branch, clock=owner.clock)
+    async def _opened(cls, plan: Plan, advance: Advance, owner: Owner) -> tuple[Segment, dict[str, Any] | None]:
+        """The segment of a run whose lease is held now, with the accepted input where the graph has not taken it in yet."""
+        taken = await take(owner, advance, plan.name, plan.rules.version)
+        run_id, store, events = advance.run["run_id"], owner.store, taken.events
+        salt: bytes = advance.run["salt"]
+        journal = Journal(store, run_id, epoch=taken.lease.epoch, head=taken.head, salt=salt, branch=taken.branch, clock=owner.clock)
 
         async def read(digest: str) -> Any:
-            found = await journal.patiently(lambda: payloads_of(store, run_id, [digest]))
-            if digest not in found:
-                raise NotFound(
-                    f"a payload of run {run_id} is gone (erased, or lost with its row)",
-                    remedy=f"see `pointsman show {run_id[:8]} --verify`",
-                )
-            return found[digest]
+            return there(await journal.patiently(lambda: payloads_of(store, run_id, [digest])), digest, run_id)
 
         rules = replace(plan.rules, principal=events[0].fields.get("by"))
-        gateway = Gateway(rules, journal, lease, owner.clock, events, read)
-        gateway.ending = _ending(events, branch)
-        # The first checkpoint carries the first route: until it is on record the graph has not taken its input in.
-        fresh = not any(event.kind == "route.taken" for event in events)
-        return cls(plan, run, owner, lease, gateway, events[0]), fresh
+        gateway = Gateway(rules, journal, taken.lease, owner.clock, events, read)
+        gateway.ending = _ending(events, taken.branch)
+        segment = cls(plan, advance, owner, taken, gateway)
+        return segment, segment._input(events[0], taken.input) if taken.input is not None else None
 
-    async def _input(self) -> dict[str, Any]:
+    def _input(self, accepted: Event, trees: Mapping[str, Any]) -> dict[str, Any]:
         """The accepted input as the graph takes it, read back from the record."""
         self._journal.note(self._journal.draft("route.taken", to=list(self.plan.first), by="code"))
-        names = {name.removeprefix("input."): digest for name, digest in self._accepted.payloads.items()}
-        return {name: self.plan.schema.revive(name, await self.gateway.payload(digest)) for name, digest in names.items()}
+        names = {name.removeprefix("input."): there(trees, digest, self.run_id) for name, digest in accepted.payloads.items()}
+        return {name: self.plan.schema.revive(name, tree) for name, tree in names.items()}
 
     def _config(self, config: RunnableConfig) -> RunnableConfig:
         own: RunnableConfig = {
@@ -218,9 +194,11 @@ class Segment:
         await self._state("parked", draft, retryable=retryable)
 
     async def _state(self, state: str, draft: Any, *, quarantined: bool = False, retryable: bool = False) -> None:
-        statements = [("set_state", (state, quarantined, retryable, self.run_id)), ("release", (self.run_id, self._lease.epoch))]
+        on = self.gateway
         try:
-            await self._journal.append(draft, statements=statements, still=lambda: self.gateway.stop is None)
+            self._advance.ended = await self._journal.close(
+                draft, state, quarantined=quarantined, retryable=retryable, still=lambda: on.stop is None
+            )
         except Conflict:  # cancelled while it was ending: that word counts
             await self._let_go()
         self._lease.lost = True
@@ -228,39 +206,6 @@ class Segment:
     async def _let_go(self) -> None:
         await self._journal.append(statements=[("release", (self.run_id, self._lease.epoch))])
         self._lease.lost = True
-
-
-async def _addressed(owner: Owner, plan: Plan, input: Any, place: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The run that a call means: the one that `Runs` names, the unfinished one of the thread, or a new one."""
-    if isinstance(input, Command) and (input.goto or input.update is not None):
-        raise Conflict(
-            "goto and update are refused from outside: they would pass every check",
-            undone="nothing was changed",
-            remedy="use `Runs.rerun` with a patch",
-        )
-    run: Mapping[str, Any] | None
-    if RUN in place:
-        run = await owner.store.one("read_run", place[RUN])
-    else:
-        run = await owner.store.one("thread_run", place["thread_id"]) if "thread_id" in place else None
-        unfinished = run is not None and run["state"] not in FINISHED
-        if input is None or isinstance(input, Command):
-            if not unfinished:
-                raise Conflict(
-                    "there is no unfinished run on this thread to resume", undone="nothing was changed", remedy="start one with an input"
-                )
-        elif unfinished:
-            assert run is not None
-            raise Conflict(
-                f"run {run['run_id']} on this thread is {run['state']}, so a new input is refused: its open step would vanish",
-                undone="the input was not taken",
-                remedy=f"finish, resume or cancel it: `pointsman show {run['run_id'][:8]}`",
-            )
-        else:
-            run = await accept(owner, plan.name, plan.schema, input, thread_id=place.get("thread_id"))
-    if run is None:
-        raise NotFound("there is no such run")
-    return run
 
 
 def _ending(events: list[Event], branch: int) -> str | None:

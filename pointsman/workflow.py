@@ -66,6 +66,7 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         self.parts: dict[str, Node] = {}
         self._routers: list[Callable[..., Any]] = []
         self._branches: dict[str, list[str]] = {}
+        self._choosers: dict[str, list[tuple[Callable[..., Any], dict[Any, str]]]] = {}
         self._undeclared: list[str] = []
         self._handlers: dict[str, tuple[str, ...]] = {}
         self._unbounded: list[str] = []
@@ -126,6 +127,7 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         choose.__name__ = (
             f"{getattr(function, '__name__', 'condition').strip('<>')}{len(self._branches[source]) if source in self.branches else ''}"
         )
+        self._choosers.setdefault(source, []).append((choose, declared))
         return super().add_conditional_edges(source, choose, declared or None)
 
     def compile(self, checkpointer: Any = None, **options: Any) -> Controlled:
@@ -173,11 +175,14 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         for name, part in self.parts.items():
             if part.routes and "exits" not in self.branches.get(name, {}):
                 self.edges -= {(name, target) for target in part.edges}
-                super().add_conditional_edges(
-                    name,
-                    exits(part),
-                    dict([*part.routes.items(), *((f"to {end}", end) for end in part.edges)]),
-                )
+                arrows: dict[Any, str] = {**part.routes, **{f"to {end}": end for end in part.edges}}
+                chosen = self._choosers.get(name, [])
+                # LangGraph asks each router in a chain of its own; one that alone goes on where no exit was taken is asked by that of the exits.
+                alone = len(chosen) == 1 and bool(chosen[0][1]) and not part.edges and not arrows.keys() & chosen[0][1].keys()
+                if alone:
+                    self.branches[name].clear()
+                    arrows |= chosen[0][1]
+                super().add_conditional_edges(name, exits(part, chosen[0][0] if alone else None), arrows)
 
     def _shape(self) -> Shape:
         arrows: dict[str, list[str]] = {START: [end for start, end in self.edges if start == START] + self._branches.get(START, [])}

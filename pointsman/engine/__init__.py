@@ -10,7 +10,8 @@ from typing import Any
 from pointsman.errors import LeaseHeld, LeaseLost
 from pointsman.journal import events_of
 from pointsman.lease import Owner
-from pointsman.segment import FINISHED, OWNER, RUN
+from pointsman.opening import FINISHED, Advance, standing
+from pointsman.segment import ADVANCE, OWNER
 from pointsman.store import UNREACHABLE
 
 SETTLED = ("waiting", "parked", "paused", *FINISHED)
@@ -31,21 +32,24 @@ class Engine:
     def __init__(self, owner: Owner, graph: Callable[[str], Any], concurrency: int) -> None:
         self._owner = owner
         self._graph = graph
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[str, asyncio.Task[Mapping[str, Any] | None]] = {}
         self._slots = asyncio.Semaphore(concurrency)
 
-    def advance(self, run_id: str) -> asyncio.Task[None]:
-        """Go on with a run until it settles; the task that does so."""
+    def advance(self, run_id: str, run: Mapping[str, Any] | None = None) -> asyncio.Task[Mapping[str, Any] | None]:
+        """Go on with a run until it settles, from how it stands (`run`, where that was just read); the task that does so. Its result is the run's row then, where that is known."""
         task = self._tasks.get(run_id)
         if task is None or task.done():
-            task = self._tasks[run_id] = asyncio.create_task(self._advance(run_id))
+            task = self._tasks[run_id] = asyncio.create_task(self._advance(run_id, run))
         return task
 
     async def settled(self, run_id: str) -> Mapping[str, Any]:
         """Wait until a run stands still, whoever advances it; its row then."""
         task = self._tasks.get(run_id)
         if task is not None:
-            await asyncio.shield(task)
+            over = task.done()
+            ended = await asyncio.shield(task)
+            if ended is not None and not over:  # else somebody may have gone on with it since
+                return ended
         while (row := await self._row(run_id))["state"] not in SETTLED:
             await asyncio.sleep(_POLL)
         return row
@@ -62,13 +66,14 @@ class Engine:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def _advance(self, run_id: str) -> None:
+    async def _advance(self, run_id: str, run: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         async with self._slots:
             tries = _TRIES
             while True:
                 try:
-                    if await self._stands(run_id):
-                        return
+                    ended, stands = await self._segment(run or await self._row(run_id))
+                    if stands:
+                        return ended
                 except UNREACHABLE:
                     # The segment has let go, or what it held was dropped here: go on from the record.
                     tries -= 1
@@ -76,36 +81,42 @@ class Engine:
                         raise
                     await asyncio.sleep(_POLL)
                     await self._owner.store.revive()
+                run = None
 
-    async def _stands(self, run_id: str) -> bool:
-        """Advance a run by a segment; whether it stands still now."""
-        row = await self._row(run_id)
-        if row["state"] in FINISHED:
-            return True
+    async def _segment(self, run: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, bool]:
+        """Advance a run by a segment; its row after that, where it is known, and whether it stands still now."""
+        if run["state"] in FINISHED:
+            return run, True
+        advance = Advance(run)
         try:
-            if not await self._segment(row):
-                return True
+            went = await self._stream(advance)
         except (LeaseHeld, LeaseLost):
             # Somebody else advances it, or died a moment ago: look again until it settles or can be claimed.
             await asyncio.sleep(_POLL)
-            return (await self._row(run_id))["state"] in SETTLED
-        return not await self.answered(run_id)
+            row = await self._row(run["run_id"])
+            return row, row["state"] in SETTLED
+        ended = advance.ended
+        if not went or (ended is not None and ended["state"] != "waiting"):
+            return ended, True
+        return ended, not await self.answered(run["run_id"])
 
-    async def _segment(self, row: Mapping[str, Any]) -> bool:
-        """Advance a run by a segment; False where that ended in an error, which trying again here would not mend."""
-        config = {"configurable": {"thread_id": row["thread_id"], RUN: row["run_id"], OWNER: self._owner}}
+    async def _stream(self, advance: Advance) -> bool:
+        """Stream a segment to its end; False where that was an error, which trying again here would not mend."""
+        run_id, graph = advance.run["run_id"], advance.run["graph"]
+        config = {"configurable": {"thread_id": advance.run["thread_id"], ADVANCE: advance, OWNER: self._owner}}
         try:
-            async for _ in self._graph(row["graph"]).astream(None, config, stream_mode="updates"):
+            async for _ in self._graph(graph).astream(None, config, stream_mode="updates"):
                 pass
         except LeaseHeld:
             raise
         except Exception as error:
             # Where the segment put its end on record, the error is told there, to whoever looks at the run.
-            state = (await self._row(row["run_id"]))["state"]
+            state = (advance.ended or await self._row(run_id))["state"]
             if state not in SETTLED:
                 raise
             # A run that still waits was not opened (its graph is gone, or another version): nobody else tells of it.
-            _log.log(logging.WARNING if state == "waiting" else logging.INFO, "run %s: %s: %s", row["run_id"], type(error).__name__, error)
+            told = logging.WARNING if state == "waiting" and advance.ended is None else logging.INFO
+            _log.log(told, "run %s: %s: %s", run_id, type(error).__name__, error)
             return False
         return True
 
@@ -120,6 +131,4 @@ class Engine:
         return bool(waiting) and not still.issuperset(waiting[-1].fields["approvals"])
 
     async def _row(self, run_id: str) -> Mapping[str, Any]:
-        row = await self._owner.store.one("read_run", run_id)
-        assert row is not None
-        return row
+        return await standing(self._owner.store, run_id)

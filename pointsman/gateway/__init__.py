@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from langgraph.errors import GraphDrained
+
 from pointsman.approval import Approvals
 from pointsman.clock import Clock
 from pointsman.errors import Conflict, Denied, LeaseLost, OutcomeUnknown, PointsmanError
@@ -168,6 +170,12 @@ class Gateway:
         self.journal.hold(step.place.task, draft)
         for target in to:
             self.tape.reasons[target] = payloads.get("reason", "")
+
+    async def ready(self) -> None:
+        """Wait until a step may begin: the checkpoint that it begins from is durable. Raises LangGraph's `GraphDrained` where the run was stopped from outside meanwhile."""
+        await self.journal.saved()
+        if self.stop is not None:
+            raise GraphDrained(str(self.stop.what))
 
     def reruns(self, step: Step) -> bool:
         """Whether this is the step that the present rerun was asked to execute again."""

@@ -113,7 +113,7 @@ async def _run(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[
     config["recursion_limit"] = PLAIN_SUPERSTEPS
     # Nor are their steps announced by us; hearing of them here, and not of every step of the run, costs nothing where a body runs no graph.
     _listening(config, gateway.steps.positions)
-    step = _begin(node, state, config, runtime, gateway)
+    step = await _begin(node, state, config, runtime, gateway)
     if node.max_visits is not None and _visit(step.position) > node.max_visits:
         what = f"{node.name} was visited {node.max_visits} times, its max_visits"
         if "limit" not in node.routes:
@@ -178,7 +178,7 @@ async def _executed(node: Node, given: Given) -> Outcome:
     return outcome
 
 
-def _begin(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[Any], gateway: Gateway) -> Step:
+async def _begin(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[Any], gateway: Gateway) -> Step:
     place = gateway.steps.positions.place(config["metadata"])
     attempt = runtime.execution_info.node_attempt if runtime.execution_info else 1
     policies = gateway.steps.policies(place, node.policies)
@@ -198,6 +198,7 @@ def _begin(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[Any]
         "checkpoint": checkpoint,
     }
     step.inputs = payloads
+    await gateway.ready()
     gateway.journal.note(gateway.journal.draft("step.started", place.position, payloads=payloads, **fields))
     return step
 

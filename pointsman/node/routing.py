@@ -59,8 +59,8 @@ def _check(sends: list[Send], declared: Mapping[Hashable, str], max_items: int |
         raise BadInput(f"the run was sent to {', '.join(foreign)}, which the edge does not declare", undone="the run did not go there")
 
 
-def exits(part: Node) -> Callable[..., Any]:
-    """A router that takes a node's exit to where it leads; its plain edges where no exit was taken."""
+def exits(part: Node, otherwise: Callable[..., Any] | None = None) -> Callable[..., Any]:
+    """A router that takes a node's exit to where it leads; what the router `otherwise` says, or its plain edges, where no exit was taken."""
 
     async def taken(state: Any, config: RunnableConfig) -> Any:
         step = _step(config)
@@ -68,6 +68,8 @@ def exits(part: Node) -> Callable[..., Any]:
         if step.exit in part.routes:
             config["configurable"][KEY].route(step, [part.routes[step.exit]])
             return step.exit
+        if otherwise is not None:
+            return await otherwise(state, config)
         if part.edges:
             config["configurable"][KEY].route(step, list(part.edges))
         return [f"to {target}" for target in part.edges]

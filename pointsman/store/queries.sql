@@ -30,19 +30,23 @@ FROM fence, json_to_recordset(%s::json)
 WHERE fence.ok
 ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id) DO UPDATE SET checkpoint = EXCLUDED.checkpoint, metadata = EXCLUDED.metadata
 
--- name: accept_run
--- Nothing where the key is taken: the run that holds it is the answer.
-INSERT INTO pointsman.run (run_id, thread_id, graph, key, state) VALUES (%s, %s, %s, %s, 'accepted')
-ON CONFLICT (graph, key) DO NOTHING RETURNING run_id
+-- name: accept
+SELECT * FROM pointsman.accept(%s, %s, %s, %s, %s, %s, %s::json, %s::json)
 
--- name: run_by_key
-SELECT * FROM pointsman.run WHERE graph = %s AND key = %s
+-- name: open
+SELECT * FROM pointsman.open(%s, %s, %s, %s, %s, %s, %s::json, %s::json, %s, %s, %s, %s, %s, %s)
 
--- name: first_head
-INSERT INTO pointsman.head (run_id, seq, hash) VALUES (%s, %s, %s)
+-- name: close
+SELECT * FROM pointsman.close(%s, %s, %s, %s, %s, %s, %s::json, %s::json, %s, %s, %s)
 
--- name: insert_salt
-INSERT INTO pointsman.salt (run_id, salt) VALUES (%s, %s)
+-- name: claim
+SELECT pointsman.claim(%s, %s, %s, %s, %s, %s, %s, %s)
+
+-- name: standing
+SELECT * FROM pointsman.standing WHERE run_id = %s
+
+-- name: standing_by_key
+SELECT * FROM pointsman.standing WHERE graph = %s AND key = %s
 
 -- name: insert_payload
 INSERT INTO pointsman.payload (run_id, digest, body) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING
@@ -52,14 +56,10 @@ INSERT INTO pointsman.payload (run_id, digest, body) VALUES (%s, %s, %s) ON CONF
 SELECT set_config(CASE WHEN current_setting('server_version_num')::int >= 170000 THEN 'transaction_timeout' ELSE 'idle_in_transaction_session_timeout' END, '10s', true)
 
 -- name: lock_head
-SELECT seq, hash, epoch, owner, expires_at, expires_at > now() AS live FROM pointsman.head WHERE run_id = %s FOR UPDATE
+SELECT seq, hash, epoch FROM pointsman.head WHERE run_id = %s FOR UPDATE
 
 -- name: read_head
-SELECT seq, hash, epoch, owner, expires_at, expires_at > now() AS live FROM pointsman.head WHERE run_id = %s
-
--- name: claim
--- The next epoch for a new owner; the caller has locked the row and found it free.
-UPDATE pointsman.head SET epoch = epoch + 1, owner = %s, expires_at = now() + make_interval(secs => %s) WHERE run_id = %s RETURNING epoch, seq, hash
+SELECT seq, hash FROM pointsman.head WHERE run_id = %s
 
 -- name: renew
 -- Only what is still held: a run that this owner has let slip is free for others when its lease ends.
@@ -83,7 +83,7 @@ SELECT * FROM pointsman.run WHERE run_id LIKE %s || '%%' ORDER BY accepted_at LI
 
 -- name: thread_run
 -- The newest run on a thread.
-SELECT * FROM pointsman.run WHERE thread_id = %s ORDER BY accepted_at DESC LIMIT 1
+SELECT * FROM pointsman.standing WHERE thread_id = %s ORDER BY accepted_at DESC LIMIT 1
 
 -- name: list_runs
 SELECT * FROM pointsman.run
@@ -132,9 +132,6 @@ SELECT pointsman.consume(%s, %s)
 
 -- name: branch_of
 SELECT max(branch) AS branch FROM pointsman.journal WHERE run_id = %s
-
--- name: read_run_and_salt
-SELECT r.*, s.salt FROM pointsman.run r JOIN pointsman.salt s USING (run_id) WHERE r.run_id = %s
 
 -- name: runs_with_due_approvals
 SELECT DISTINCT a.run_id FROM pointsman.approval a JOIN pointsman.run r USING (run_id)

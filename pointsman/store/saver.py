@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
@@ -30,8 +30,14 @@ from langgraph.checkpoint.serde.types import ERROR, _DeltaSnapshot
 
 from pointsman.store import Store
 
-Save = Callable[[Sequence[Any], list[str]], Awaitable[None]]
-"""Commits checkpoint rows with the events held for some tasks: `Journal.save`."""
+
+class Save(Protocol):
+    """Commits checkpoint rows with the events held for some tasks, now or ahead: `Journal.save`."""
+
+    def __call__(self, checkpoint: Sequence[Any], tasks: list[str], *, ahead: bool = False) -> Awaitable[None]:
+        """Durable on return, or under way."""
+        ...
+
 
 _HANDLED = "__error_source_node__"
 """What LangGraph writes beside an error that an error handler takes."""
@@ -55,15 +61,19 @@ class _Pending:
 class RunSaver(AsyncPostgresSaver):
     """LangGraph's PostgreSQL saver for one run in the hands of its owner."""
 
-    def __init__(self, store: Store, save: Save, serde: SerializerProtocol | None = None) -> None:
+    def __init__(self, store: Store, save: Save, serde: SerializerProtocol | None = None, *, empty: bool = False) -> None:
         super().__init__(store.pool, serde=serde)
         self.latest: dict[str, Any] = {}
         """Channel values of the newest root checkpoint."""
         self._save = save
+        self._empty = empty
+        """Whether the thread is known to hold no checkpoint."""
         self._pending: dict[tuple[str, str], _Pending] = {}
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """As LangGraph's. The values of a run that had come to its end when its owner died are read here, and never saved again."""
+        if self._empty:
+            return None
         found = await super().aget_tuple(config)
         if found is not None and not self.latest and not config["configurable"].get("checkpoint_ns"):
             self.latest = found.checkpoint["channel_values"]
@@ -72,7 +82,12 @@ class RunSaver(AsyncPostgresSaver):
     async def aput(
         self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions
     ) -> RunnableConfig:
-        """Commit a checkpoint, the writes it takes in, and the events of their steps. Raises `LeaseLost`."""
+        """Commit a checkpoint, the writes it takes in, and the events of their steps. Raises `LeaseLost`.
+
+        That of the root graph is under way on return: LangGraph prepares the next superstep meanwhile, and each of its steps waits for
+        the commit before it begins (`Journal.saved`). Steps of graphs below may be plain ones that cannot wait: theirs is durable on return.
+        """
+        self._empty = False
         place = config["configurable"]
         thread, ns, parent = place["thread_id"], place["checkpoint_ns"], place.get("checkpoint_id")
         if not ns:
@@ -90,7 +105,7 @@ class RunSaver(AsyncPostgresSaver):
         blob_rows = self._dump_blobs(thread, ns, blobs, versions) if versions else []
         shown = {**checkpoint, "channel_values": inline}
         row = (thread, ns, checkpoint["id"], parent, _jsonb(shown), _jsonb(get_serializable_checkpoint_metadata(config, metadata)))
-        await self._commit(list(pending.rows.values()), blob_rows, [row], pending.tasks)
+        await self._commit(list(pending.rows.values()), blob_rows, [row], pending.tasks, ahead=not ns)
         return {"configurable": {"thread_id": thread, "checkpoint_ns": ns, "checkpoint_id": checkpoint["id"]}}
 
     async def aput_writes(self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = "") -> None:
@@ -119,8 +134,10 @@ class RunSaver(AsyncPostgresSaver):
         if rows:
             await self._commit(rows, [], [], tasks)
 
-    async def _commit(self, writes: Sequence[Any], blobs: Sequence[Any], checkpoints: Sequence[Any], tasks: list[str]) -> None:
-        await self._save((_rows(_WRITE, writes), _rows(_BLOB, blobs), _rows(_CHECKPOINT, checkpoints)), tasks)
+    async def _commit(
+        self, writes: Sequence[Any], blobs: Sequence[Any], checkpoints: Sequence[Any], tasks: list[str], *, ahead: bool = False
+    ) -> None:
+        await self._save((_rows(_WRITE, writes), _rows(_BLOB, blobs), _rows(_CHECKPOINT, checkpoints)), tasks, ahead=ahead)
 
 
 def _whole(writes: Sequence[tuple[str, Any]]) -> Sequence[tuple[str, Any]]:
@@ -144,12 +161,13 @@ def _inlines(value: Any) -> bool:
     return value is None or isinstance(value, bool | int)
 
 
-def _jsonb(tree: Any) -> str:
-    return json.dumps(tree, ensure_ascii=False)
+_jsonb = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def _rows(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Rows as one JSON parameter, bytes in hexadecimal."""
+    if not rows:
+        return "[]"
     return json.dumps(
         [dict(zip(names, (value.hex() if isinstance(value, bytes | bytearray) else value for value in row), strict=True)) for row in rows]
     )

@@ -160,7 +160,7 @@ async def look(store: Store, outside: Outside, graph: str, *keys: str) -> dict[s
     counts = outside.counts()
     seen = {}
     for key in keys:
-        row = await store.one("run_by_key", graph, key)
+        row = await store.one("standing_by_key", graph, key)
         if row is None:
             continue
         events = await events_of(store, row["run_id"])

@@ -71,6 +71,13 @@ CREATE TABLE pointsman.approval (                  -- a projection of the journa
 CREATE INDEX approval_by_run ON pointsman.approval (run_id);
 CREATE INDEX approval_open ON pointsman.approval (state, opened_at);
 
+-- A run with its chain head, its lease and its first event: all that is needed to open a segment of one that has not begun.
+CREATE VIEW pointsman.standing AS
+SELECT r.*, s.salt, h.seq, h.hash, h.epoch, h.owner, h.expires_at, h.expires_at > now() AS live,
+       j.time AS accepted_time, j.fields AS accepted_fields, j.payloads AS accepted_payloads
+  FROM pointsman.run r JOIN pointsman.salt s USING (run_id) JOIN pointsman.head h USING (run_id)
+  LEFT JOIN pointsman.journal j ON j.run_id = r.run_id AND j.seq = 1;
+
 -- Extends the chain of one run if the caller still owns it and knows its head; otherwise nothing of the statement happens.
 -- Rows come as JSON: one parameter of any length costs a client far less than an array for every column.
 CREATE FUNCTION pointsman.extend(
@@ -102,6 +109,61 @@ BEGIN
     INSERT INTO pointsman.payload (run_id, digest, body)
     SELECT p_run, r.digest, r.body FROM json_to_recordset(p_payloads) AS r (digest text, body text) ON CONFLICT DO NOTHING;
     RETURN true;
+END $$;
+
+-- A new run with its first event, or the run that holds its key already: how it stands.
+CREATE FUNCTION pointsman.accept(
+    p_run text, p_thread text, p_graph text, p_key text, p_salt bytea, p_hash text, p_rows json, p_payloads json
+) RETURNS SETOF pointsman.standing LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO pointsman.run (run_id, thread_id, graph, key, state) VALUES (p_run, p_thread, p_graph, p_key, 'accepted')
+    ON CONFLICT (graph, key) DO NOTHING;
+    IF FOUND THEN
+        INSERT INTO pointsman.salt (run_id, salt) VALUES (p_run, p_salt);
+        INSERT INTO pointsman.head (run_id, seq, hash) VALUES (p_run, 0, repeat('0', 64));
+        PERFORM pointsman.extend(p_run, 0, 0, repeat('0', 64), 1, p_hash, p_rows, p_payloads);
+        RETURN QUERY SELECT * FROM pointsman.standing WHERE run_id = p_run;
+    ELSE
+        RETURN QUERY SELECT * FROM pointsman.standing WHERE graph = p_graph AND key = p_key;
+    END IF;
+END $$;
+
+-- Takes the lease of a run under the epoch p_epoch, if head and lease stand as the caller has seen them.
+CREATE FUNCTION pointsman.claim(
+    p_run text, p_epoch bigint, p_seq bigint, p_hash text, p_seen_owner text, p_seen_expiry timestamptz, p_owner text, p_ttl float
+) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE pointsman.head SET epoch = p_epoch, owner = p_owner, expires_at = now() + make_interval(secs => p_ttl)
+     WHERE run_id = p_run AND epoch = p_epoch - 1 AND seq = p_seq AND hash = p_hash
+       AND owner IS NOT DISTINCT FROM p_seen_owner AND expires_at IS NOT DISTINCT FROM p_seen_expiry;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'run % does not stand as it was seen', p_run USING ERRCODE = 'PM004';
+    END IF;
+    RETURN true;
+END $$;
+
+-- Opens a segment: the lease, run.opened, the run's state; the payloads that are asked for come back.
+CREATE FUNCTION pointsman.open(
+    p_run text, p_epoch bigint, p_seq bigint, p_hash text, p_new_seq bigint, p_new_hash text, p_rows json, p_payloads json,
+    p_seen_owner text, p_seen_expiry timestamptz, p_owner text, p_ttl float, p_version text, p_wanted text[]
+) RETURNS TABLE (digest text, body text) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pointsman.claim(p_run, p_epoch, p_seq, p_hash, p_seen_owner, p_seen_expiry, p_owner, p_ttl);
+    PERFORM pointsman.extend(p_run, p_epoch, p_seq, p_hash, p_new_seq, p_new_hash, p_rows, p_payloads);
+    UPDATE pointsman.run SET version = p_version, state = 'running', retryable = false, changed_at = now() WHERE run_id = p_run;
+    RETURN QUERY SELECT p.digest, p.body FROM pointsman.payload p WHERE p.run_id = p_run AND p.digest = ANY (p_wanted);
+END $$;
+
+-- Closes a segment: its last events, the run's state, the lease let go; the run's row comes back.
+CREATE FUNCTION pointsman.close(
+    p_run text, p_epoch bigint, p_seq bigint, p_hash text, p_new_seq bigint, p_new_hash text, p_rows json, p_payloads json,
+    p_state text, p_quarantined boolean, p_retryable boolean
+) RETURNS SETOF pointsman.run LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pointsman.extend(p_run, p_epoch, p_seq, p_hash, p_new_seq, p_new_hash, p_rows, p_payloads);
+    UPDATE pointsman.head SET owner = NULL, expires_at = NULL WHERE run_id = p_run AND epoch = p_epoch;
+    RETURN QUERY UPDATE pointsman.run
+       SET state = p_state, quarantined = p_quarantined, retryable = p_retryable, changed_at = now() WHERE run_id = p_run RETURNING *;
 END $$;
 
 -- Uses an approval up, once, or fails the transaction it is called in.
