@@ -80,13 +80,12 @@ class Journal:
 
     def payload(self, value: Any) -> str:
         """Keep `value` beside the journal, from the next commit on; its salted digest. Raises `BadInput` where it has no canonical form."""
-        kind = type(value)
-        if kind is not str and kind is not int:
+        if type(value) not in (str, int):
             return self.payload_of(canonical.encode(value))
         # Most of what a step receives is what the one before it received: text is hashed once by Python, and once by us.
-        known = self._digests.get((kind, value))
+        known = self._digests.get((type(value), value))
         if known is None:
-            known = self._digests[kind, value] = self.payload_of(canonical.encode(value))
+            known = self._digests[type(value), value] = self.payload_of(canonical.encode(value))
             if len(self._digests) > _REMEMBERED:
                 del self._digests[next(iter(self._digests))]
         return known
@@ -126,11 +125,10 @@ class Journal:
         Raises `LeaseLost` when another owner has taken the run over, `Conflict` where `still` says no or a statement finds that it no
         longer applies: then nothing was written.
         """
-        if statements or still is not None:
-            await self._whole(self._commit(own=drafts, statements=statements, still=still))
-        else:
+        if not statements and still is None:
             self._queue.extend(drafts)
-            await self._whole(self._commit())
+            drafts = ()
+        await self._whole(self._commit(own=drafts, statements=statements, still=still))
 
     async def save(self, checkpoint: Sequence[Any], tasks: Iterable[str], *, ahead: bool = False) -> None:
         """Commit LangGraph's rows (the parameters of `extend_with_checkpoint` after the events') with all that is noted and all that is held for `tasks`.

@@ -58,7 +58,7 @@ class Spend:
     approvals: int = 0
 
     def __add__(self, other: Spend) -> Spend:
-        amounts: dict[str, Any] = {field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)}
+        amounts: dict[str, Any] = {name: getattr(self, name) + getattr(other, name) for name in _NAMES}
         return Spend(**amounts)
 
     def amounts(self) -> dict[str, Decimal]:
@@ -67,7 +67,7 @@ class Spend:
 
     def data(self) -> dict[str, Any]:
         """The amounts that are not zero, decimals as text: the form journals keep."""
-        amounts = ((field.name, getattr(self, field.name)) for field in fields(self))
+        amounts = ((name, getattr(self, name)) for name in _NAMES)
         return {name: amount if isinstance(amount, int) else str(amount) for name, amount in amounts if amount}
 
     @classmethod

@@ -150,7 +150,7 @@ class Gateway:
         k = step.next_k(target, digest)
         found = self.tape.exact(step.ns, target, digest, k, step.attempt) or self.tape.earlier(step.position, target, digest, k, step.ns)
         if found is not None:
-            found.consumed = True
+            self.tape.consume(found.call)
             return str(found.fields["value"])
         text = make()
         fields = {"call": step.call_id(target, digest, k), "ns": step.ns, "target": target, "k": k, "attempt": step.attempt}
@@ -203,7 +203,7 @@ class Gateway:
             self.lease.check()
 
     async def _give_back(self, request: Request, step: Step, found: Recorded) -> Any:
-        found.consumed = True
+        self.tape.consume(found.call)
         if found.outcome in ("done", "failed"):
             step.spend_call()
         if found.outcome != "done":
@@ -212,7 +212,7 @@ class Gateway:
 
     async def _resolve(self, request: Request, step: Step, found: Recorded) -> Any:
         """A call that was begun and whose outcome is not known: sent again under its key, or asked about, or left to a person; never a blind second effect."""
-        found.consumed = True
+        self.tape.consume(found.call)
         step.spend_call()
         under_way = self.sending.under_way(found.call)  # begun by an earlier attempt that did not wait for it
         if under_way is not None:

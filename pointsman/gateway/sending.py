@@ -49,7 +49,8 @@ class Sending:
         """Put the intent on record, make the call, put its outcome on record; the result, or the error it ended with."""
         gate = self._gateway
         left = step.account.remaining_seconds()
-        request = request if left is None else replace(request, timeout=min(request.timeout, float(left)))
+        if left is not None and left < request.timeout:
+            request = replace(request, timeout=float(left))
         fields = facts | {
             "timeout": str(request.timeout),
             "reserve": request.worst.data(),
@@ -76,7 +77,8 @@ class Sending:
             raise _unknown_error(request, step, found.call)
         gate.lease.check()
         with passage():
-            result = await asyncio.wait_for(request.probe(), request.timeout)
+            async with asyncio.timeout(request.timeout):
+                result = await request.probe()
         payloads = {} if result is None else {"result": gate.journal.payload(result)}
         draft = gate.journal.draft(
             "call.reconciled", step.position, payloads=payloads, call=found.call, happened=result is not None, by="probe"
@@ -103,7 +105,8 @@ class Sending:
         begun = gate.clock.monotonic()
         try:
             with passage():
-                answer = await asyncio.wait_for(request.perform(key), request.timeout)
+                async with asyncio.timeout(request.timeout):
+                    answer = await request.perform(key)
             tree = canonical.encode(answer)
             if not request.is_effect:
                 request.revive(tree)

@@ -42,8 +42,6 @@ class Recorded:
     payloads: dict[str, str] = field(default_factory=dict)
     again: int = 0
     """How often the call was sent again under its key."""
-    consumed: bool = False
-    """Whether this segment's execution has asked for it."""
 
 
 class Tape:
@@ -52,7 +50,12 @@ class Tape:
     def __init__(self, events: Iterable[Event] = ()) -> None:
         self._by_call: dict[str, Recorded] = {}
         self._by_ns: dict[str, list[Recorded]] = {}
-        self._by_position: dict[str, list[Recorded]] = {}
+        self._left: dict[str, dict[str, Recorded]] = {}
+        """By namespace, the calls on record that its execution has not asked for (yet)."""
+        self._equal: dict[tuple[str, str, str, int], list[Recorded]] = {}
+        """By namespace, target, request and count."""
+        self._at: dict[tuple[str, str], dict[str, list[Recorded]]] = {}
+        """By position and target, then by namespace: what one step asks for is not looked through while it asks."""
         self.outputs: dict[str, Event] = {}
         """The newest `step.finished` of each position."""
         self.inputs: dict[str, Event] = {}
@@ -80,8 +83,7 @@ class Tape:
 
     def exact(self, ns: str, target: str, digest: str, k: int, attempt: str) -> Recorded | None:
         """The call to give back, repeat or resolve when a step of this namespace asks again."""
-        same = [call for call in self._by_ns.get(ns, ()) if (call.target, call.digest, call.k) == (target, digest, k)]
-        for call in reversed(same):
+        for call in reversed(self._equal.get((ns, target, digest, k), ())):
             if call.outcome in (None, "done", "unknown") or call.attempt == attempt:
                 return call
         return None
@@ -106,27 +108,27 @@ class Tape:
         return sum(1 for call in same if "given" not in call.fields)
 
     def _done_before(self, position: str, target: str, ns: str) -> list[Recorded]:
-        calls = self._by_position.get(position, [])
-        return [call for call in calls if call.ns != ns and call.outcome == "done" and call.target == target]
+        others = [calls for known, calls in self._at.get((position, target), {}).items() if known != ns]
+        return sorted((call for calls in others for call in calls if call.outcome == "done"), key=lambda call: call.begun)
 
     def left_over(self, ns: str, attempt: str, target: str | None = None) -> Recorded | None:
         """A call on record that this execution of the step should have asked for and did not (yet), unless it overlapped another one."""
-        calls = self._by_ns.get(ns, [])
-        for call in calls:
+        for call in self._left.get(ns, {}).values():
             counts = call.outcome == "done" or call.attempt == attempt
-            if counts and not call.consumed and (target is None or call.target == target) and not self._overlaps(call, calls):
+            if counts and (target is None or call.target == target) and not self._overlaps(call, self._by_ns[ns]):
                 return call
         return None
 
     def rewind(self, ns: str) -> None:
         """A step of this namespace begins, perhaps again: it has asked for nothing yet."""
-        for call in self._by_ns.get(ns, ()):
-            call.consumed = False
+        if ns in self._by_ns:
+            self._left[ns] = {call.call: call for call in self._by_ns[ns]}
 
     def consume(self, call: str) -> None:
         """This execution has asked for a call."""
-        if call in self._by_call:
-            self._by_call[call].consumed = True
+        known = self._by_call.get(call)
+        if known is not None:
+            self._left[known.ns].pop(call, None)
 
     def all(self) -> list[Recorded]:
         """Every call on record, in the order they were begun."""
@@ -152,7 +154,9 @@ class Tape:
             call.ended = event.seq
         self._by_call[call.call] = call
         self._by_ns.setdefault(call.ns, []).append(call)
-        self._by_position.setdefault(call.position, []).append(call)
+        self._left.setdefault(call.ns, {})[call.call] = call
+        self._equal.setdefault((call.ns, call.target, call.digest, call.k), []).append(call)
+        self._at.setdefault((call.position, call.target), {}).setdefault(call.ns, []).append(call)
 
     def _end(self, event: Event) -> None:
         call = self._by_call.get(event.fields["call"])

@@ -19,6 +19,7 @@ from tests.acceptance.world import (
     flow,
     go,
     line,
+    logs,
     open_items,
     output,
     told,
@@ -41,13 +42,6 @@ async def ends(runs: Runs, run: Any) -> list[str]:
     """The kinds of the events with which the run's segments closed."""
     closing = ("run.sealed", "run.parked", "run.waiting", "run.failed", "run.cancelled")
     return [event.kind for event in await runs.events(run) if event.kind in closing]
-
-
-def logs(name: str) -> Any:
-    async def body(state: State) -> State:
-        return {"log": [name]}
-
-    return body
 
 
 async def test_two_ends_of_unequal_depth_seal_once(open_runs: OpenRuns) -> None:

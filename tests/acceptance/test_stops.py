@@ -7,7 +7,7 @@ import pytest
 
 from pointsman import Policy, Runs, ask, code
 from pointsman.errors import Conflict, LeaseHeld
-from tests.acceptance.world import ALL, OpenRuns, State, World, line, open_items, told
+from tests.acceptance.world import ALL, OpenRuns, State, World, line, logs, open_items, told
 
 pytestmark = pytest.mark.anyio
 
@@ -20,13 +20,6 @@ async def only(runs: Runs) -> Any:
     """The one run there is."""
     [summary] = await runs.list()
     return await runs.get(summary.run_id)
-
-
-def logs(name: str) -> Any:
-    async def body(state: State) -> State:
-        return {"log": [name]}
-
-    return body
 
 
 async def test_an_abandoned_stream_leaves_a_run_that_goes_on(open_runs: OpenRuns, world: World) -> None:
@@ -89,6 +82,22 @@ async def test_cancelling_lets_the_call_under_way_finish_and_begins_nothing_more
             with pytest.raises(Conflict):
                 await act
         assert (await run.summary()).state == "cancelled"
+
+
+async def test_a_cancellation_heard_while_a_step_is_being_saved_begins_no_further_step(open_runs: OpenRuns, world: World) -> None:
+    async def first(state: State, ctx: Any) -> State:
+        [runs] = opened
+        await runs.cancel(await runs.get(ctx.run_id), by="dana")
+        return {"log": ["first"]}
+
+    opened: list[Any] = []
+    async with open_runs(line(("first", first), ("second", logs("second", world)))) as runs:
+        opened.append(runs)
+        run = await runs.start("flow", {"log": []})
+        await runs.engine.drain()
+        assert (await run.settled()).state == "cancelled"
+        assert [event.position for event in await told(runs, run, "step.started")] == ["first@1"]
+        assert world.ran["second"] == 0
 
 
 async def test_cancelling_stands_though_the_body_swallows_it(open_runs: OpenRuns, world: World) -> None:

@@ -98,6 +98,17 @@ ALL = Policy(allow())
 ASK_PAY = Policy(allow(), ask("pay", name="ask-pay"))
 
 
+def logs(name: str, world: World | None = None) -> Any:
+    """A body that logs its name, and is counted by it."""
+
+    async def body(state: State) -> State:
+        if world is not None:
+            world.ran[name] += 1
+        return {"log": [name]}
+
+    return body
+
+
 def flow(*, policy: Policy = ALL, name: str = "flow", state: type[Any] = State, **options: Any) -> Workflow:
     """An empty workflow on `State`."""
     return Workflow(state, name=name, policy=policy, **options)
