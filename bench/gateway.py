@@ -22,10 +22,11 @@ from langchain_core.runnables.config import var_child_runnable_config
 
 from pointsman import Limits, Policy, allow, ask, deny, tool
 from pointsman.clock import SystemClock
+from pointsman.event import Head
 from pointsman.gateway import Gateway, Rules
 from pointsman.gateway.position import Place
 from pointsman.gateway.step import Step
-from pointsman.journal import Head, Journal
+from pointsman.journal import Journal
 from pointsman.lease import Lease, Owner
 from pointsman.policy import Facts, arg
 from pointsman.store import Store

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from pointsman import canonical
-from pointsman.journal import Head, as_json, chained, draft_event
+from pointsman.event import Head, chained
+from pointsman.journal import as_json, draft_event
 from pointsman.lease import Owner
 from pointsman.schema import Schema
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, cast
 
@@ -81,11 +81,28 @@ class Event:
         return cls(run_id, row.seq, row.time, row.branch, row.position, cast(Kind, row.kind), fields, payloads, row.hash)
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where a run's chain ends."""
+
+    seq: int = 0
+    hash: str = GENESIS
+
+
 def link(draft: Draft, *, run_id: str, branch: int, seq: int, prev: str) -> Row:
     """`draft` as the next row of a chain."""
     fields, payloads = canonical.dumps(dict(draft.fields)).decode(), canonical.dumps(dict(draft.payloads)).decode()
     row = Row(seq, draft.time, branch, draft.position, draft.kind, fields, payloads, prev, "")
     return row._replace(hash=chain_hash(run_id, row))
+
+
+def chained(run_id: str, head: Head, branch: int, drafts: Iterable[Draft]) -> tuple[list[Row], Head]:
+    """Drafts as the rows that follow a head, and where the chain ends with them."""
+    rows: list[Row] = []
+    for draft in drafts:
+        rows.append(link(draft, run_id=run_id, branch=branch, seq=head.seq + 1, prev=head.hash))
+        head = Head(rows[-1].seq, rows[-1].hash)
+    return rows, head
 
 
 def chain_hash(run_id: str, row: Row) -> str:

@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
@@ -25,7 +24,7 @@ from psycopg_pool import PoolTimeout
 from pointsman import canonical
 from pointsman.clock import Clock
 from pointsman.errors import Conflict, LeaseLost, StoreUnavailable
-from pointsman.event import GENESIS, Draft, Event, Kind, Row, link
+from pointsman.event import Draft, Event, Head, Kind, Row, chained
 from pointsman.store import UNREACHABLE, Store, Transaction
 
 Statement = tuple[str, tuple[Any, ...]]
@@ -37,14 +36,6 @@ _LEASE_LOST, _HEAD_MOVED, _NO_LONGER, MOVED = "PM001", "PM002", "PM003", "PM004"
 
 _REMEMBERED = 128
 """How many values a journal knows the digest of without working it out again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """Where a run's chain ends."""
-
-    seq: int = 0
-    hash: str = GENESIS
 
 
 def timestamp(clock: Clock) -> str:
@@ -253,15 +244,6 @@ class Journal:
             if row.hash not in ours and self.listen is not None:
                 self.listen(Event.of(self.run_id, row))
         return bool(ours) and any(record["hash"] in ours for record in found)
-
-
-def chained(run_id: str, head: Head, branch: int, drafts: Iterable[Draft]) -> tuple[list[Row], Head]:
-    """Drafts as the rows that follow a head, and where the chain ends with them."""
-    rows: list[Row] = []
-    for draft in drafts:
-        rows.append(link(draft, run_id=run_id, branch=branch, seq=head.seq + 1, prev=head.hash))
-        head = Head(rows[-1].seq, rows[-1].hash)
-    return rows, head
 
 
 def as_json(rows: Sequence[Row], bodies: Mapping[str, bytes]) -> tuple[str, str]:

@@ -25,8 +25,8 @@ from psycopg_pool import PoolTimeout
 
 from pointsman.clock import Clock
 from pointsman.errors import LeaseHeld, LeaseLost
-from pointsman.event import Event
-from pointsman.journal import Head, events_of
+from pointsman.event import Event, Head
+from pointsman.journal import events_of
 from pointsman.store import Store
 
 TTL = 15.0

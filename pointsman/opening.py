@@ -15,8 +15,8 @@ from langgraph.types import Command
 
 from pointsman.acceptance import accept
 from pointsman.errors import Conflict, NotFound, VersionMismatch
-from pointsman.event import GENESIS, Event, Row
-from pointsman.journal import MOVED, Head, as_json, chained, draft_event, events_of, payloads_from
+from pointsman.event import GENESIS, Event, Head, Row, chained
+from pointsman.journal import MOVED, as_json, draft_event, events_of, payloads_from
 from pointsman.lease import Lease, Owner, claim
 from pointsman.schema import Schema
 from pointsman.store import Store

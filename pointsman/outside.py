@@ -13,9 +13,9 @@ from typing import Any
 
 from pointsman import canonical
 from pointsman.errors import Conflict, NotFound
-from pointsman.event import Draft, Event
+from pointsman.event import Draft, Event, Head
 from pointsman.gateway.tape import Tape
-from pointsman.journal import Head, append_from_outside, draft_event, events_from
+from pointsman.journal import append_from_outside, draft_event, events_from
 from pointsman.lease import Owner
 from pointsman.opening import FINISHED
 from pointsman.store import Transaction
