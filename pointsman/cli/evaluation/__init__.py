@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pointsman.cli.evaluation import scores, traces
+from pointsman.cli.evaluation import cases, scores, traces
 
 app = typer.Typer(
     name="eval", help="Recorded runs: export and import, score, compare, report.", no_args_is_help=True, rich_markup_mode=None
@@ -14,6 +14,7 @@ app = typer.Typer(
 app.command("export")(traces.export)
 app.command("import")(traces.import_)
 app.command("list")(traces.list_)
+app.command("case")(cases.case)
 app.command("score")(scores.score)
 app.command("compare")(scores.compare)
 app.command("report")(scores.report)
