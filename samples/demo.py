@@ -1,49 +1,116 @@
 """`make demo`: the sample invoices through the invoice workflow, with a ledger of its own in a process of its own.
 
-Start it again and nothing is posted twice. Kill it, or the ledger, or the database, wherever you like: the next start goes on.
+    python -m samples.demo [--no-model]
+
+Start it again and nothing is posted twice, and no model is asked twice. Kill it, or any process of it, wherever you like: the next start goes on.
+
+A model is asked where `POINTSMAN_MODEL` names one. Where it does not, a server of `pointsman.testing` gives recorded answers, under the
+name `openai:recorded-answers` and never another; with `--no-model` there is none at all, and the clerk is asked instead.
 """
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from pointsman import Runs
+from pointsman.cli.standing import story_of
+from pointsman.cli.story import Story
+from pointsman.errors import PointsmanError
 from pointsman.home import data_folder
+from samples.demo_page import Told, show
 
 DOCUMENTS = Path(__file__).parent / "invoices"
-WORDS = {"done": "posted"}
-"""What an end of the workflow means in this house."""
-
-REPAIRS = {"2024-118.pdf": "--node check --set invoice.total=1870.68 --set invoice.due=1870.68"}
-"""What a clerk would type for a document that parks: the printed total is wrong."""
+ANSWERS = Path(__file__).parent / "recorded_answers.json"
+RECORDED = "openai:recorded-answers"
 
 IDLE = 900
 """Seconds for which the ledger stays, so that the commands printed at the end find it."""
 
-STYLES = {"posted": "green", "parked": "yellow", "quarantined": "magenta"}
 
-
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run the demo. Returns the exit code of the batch."""
-    console = Console()
+    parser = argparse.ArgumentParser(prog="python -m samples.demo", description="The sample invoices through the invoice workflow.")
+    parser.add_argument("--no-model", action="store_true", help="ask no model, not even for recorded answers: the clerk is asked instead")
+    chosen = parser.parse_args(arguments)
+    console = Console(highlight=False)
     url = ledger(data_folder() / "ledger")
-    with console.status(f"{len(list(DOCUMENTS.iterdir()))} documents through the invoice workflow …"):
+    with model(none=chosen.no_model), console.status(f"{len(list(DOCUMENTS.iterdir()))} documents through the invoice workflow …"):
         command = [sys.executable, "-m", "pointsman.cli", "run", "invoice", "--batch", str(DOCUMENTS), "--json"]
         batch = subprocess.run(command, stdout=subprocess.PIPE, check=False)
-    if not batch.stdout.strip():
-        return batch.returncode or 1
-    show(console, json.loads(batch.stdout), url)
+        documents = json.loads(batch.stdout).get("documents") if batch.stdout.strip() else None
+        if documents is None:  # it has said why
+            return batch.returncode or 1
+        try:
+            told = asyncio.run(looked_at(documents))
+        except PointsmanError as error:
+            console.print(str(error), markup=False)
+            return 1
+    show(console, told, counts(url))
     return batch.returncode
+
+
+@contextmanager
+def model(*, none: bool) -> Iterator[None]:
+    """The environment that names the model: as it is, with recorded answers where it names none, or without any."""
+    if none:
+        os.environ.pop("POINTSMAN_MODEL", None)
+    if none or os.environ.get("POINTSMAN_MODEL"):
+        yield
+        return
+    command = [sys.executable, "-m", "pointsman.testing.openai_server", "--recorded", str(ANSWERS)]
+    log = os.environ.get("RECORDED_LOG")
+    # It ends when its standard input does: with this process, however that ends.
+    with subprocess.Popen([*command, *(["--log", log] if log else [])], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert server.stdin is not None
+        try:
+            # A key of its own: a real one is nothing for this server.
+            os.environ |= {"POINTSMAN_MODEL": RECORDED, "OPENAI_BASE_URL": server.stdout.readline().strip(), "OPENAI_API_KEY": "recorded"}
+            os.environ["NO_PROXY"] = f"127.0.0.1,{os.environ.get('NO_PROXY', '')}"
+            yield
+        finally:
+            server.stdin.close()
+            server.wait(timeout=10)
+
+
+async def looked_at(documents: list[dict[str, Any]]) -> list[Told]:
+    """Each document with the story of its run and the question that it waits for."""
+    async with Runs.open() as runs:
+        for document in documents:
+            if document["again"] and document["state"] == "waiting" and os.environ.get("POINTSMAN_MODEL"):
+                await _read_after_all(runs, document["run"])
+        items = {item.run_id: item for item in await runs.inbox()}
+        found = []
+        for document in documents:
+            story = await story_of(runs, await runs.get(document["run"])) if document["run"] else None
+            found.append(Told(document["document"], story, document["finding"], bool(document["again"]), items.get(document["run"])))
+        return found
+
+
+async def _read_after_all(runs: Runs, run_id: str) -> None:
+    """Lets the model read what a clerk was asked about only because there was no model then, unless the clerk has answered."""
+    run = await runs.get(run_id)
+    if _unread(await story_of(runs, run)):
+        await runs.rerun(run, node="interpret", by=runs.project.roles.acting().name, reason="there is a model now")
+        await run.settled()
+
+
+def _unread(story: Story) -> bool:
+    exits = [step.exit for step in story.steps if step.node == "interpret"]
+    return exits[-1:] == ["unavailable"] and not any(step.node == "person" and step.ended for step in story.steps)
 
 
 def ledger(folder: Path) -> str:
@@ -76,45 +143,13 @@ def asked(url: str, path: str) -> Any:
         return json.load(answer)
 
 
-def show(console: Console, batch: dict[str, Any], url: str) -> None:
-    """The table, the spend, what the ledger counted, and what to type next."""
-    table = Table("document", "end", "run", "what came of it", box=None, pad_edge=False, header_style="bold")
-    for document in batch["documents"]:
-        end = WORDS.get(document["state"], document["state"])
-        told = "entered in the ledger, archived" if end == "posted" else document["finding"].replace("\n", "; ")
-        shown = told if len(told) <= 110 else told[:109] + "…"
-        table.add_row(document["document"], Text(end, STYLES.get(end, "red")), (document["run"] or "")[:8], Text(shown))
-    console.print(table)
-    ends = " · ".join(f"{WORDS.get(state, state)} {number}" for state, number in batch["counts"].items())
-    again = sum(document["again"] for document in batch["documents"])
-    spend = batch["spend"]
-    console.print(f"\n[bold]{ends}[/bold]" + (f"   ({again} of them settled before this start)" if again else ""))
-    console.print(f"Spent {spend.get('tool_calls', 0)} tool calls, {spend['seconds']} s of work, no model call.")
+def counts(url: str) -> dict[str, dict[str, int]] | None:
+    """How often the ledger was sent each idempotency key, and applied it; None where it is gone."""
     try:
-        counts = asked(url, "/counts")
+        found: dict[str, dict[str, int]] = asked(url, "/counts")
     except OSError:
-        console.print("The ledger is gone: start this again, and it goes on.")
-        return
-    applied = [key for key, count in counts.items() if count["applied"]]
-    twice = [key for key, count in counts.items() if count["applied"] > 1]
-    console.print(
-        f"The ledger holds {len(applied)} idempotency keys, {'each applied once' if not twice else f'{len(twice)} APPLIED TWICE'}.\n"
-    )
-    for line in following(batch["documents"]):
-        console.print(line, highlight=False)
-
-
-def following(documents: list[dict[str, Any]]) -> Iterator[str]:
-    """The next two commands: read a parked document's run, and repair it."""
-    parked = next((d for d in documents if d["state"] == "parked" and d["document"] in REPAIRS), None)
-    chosen = parked or documents[0]
-    run = str(chosen["run"])[:8]
-    yield "Next:"
-    yield f"  .venv/bin/pointsman show {run}"
-    if parked:
-        yield f"  .venv/bin/pointsman rerun {run} {REPAIRS[parked['document']]}"
-    else:
-        yield f"  .venv/bin/pointsman show {run} --verify"
+        return None
+    return found
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How the sample invoices look: four layouts, drawn with reportlab from the same facts."""
+"""How the sample invoices look: five layouts, drawn with reportlab from the same facts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Item:
 class Paper:
     """The facts of one sample. Dates and labels are written as they are printed; `said` replaces printed amounts by name."""
 
-    layout: Literal["letter", "boxed", "modern", "plain"]
+    layout: Literal["letter", "boxed", "modern", "plain", "stacked"]
     style: Style
     title: str
     seller: tuple[str, ...]
@@ -95,7 +95,7 @@ def draw(paper: Paper, author: str = "", key: str = "") -> bytes:
     page = Canvas(out, pagesize=size, invariant=1, encrypt=encryption, pageCompression=1)
     page.setTitle(paper.title)
     page.setAuthor(author or paper.seller[0])
-    {"letter": _letter, "boxed": _boxed, "modern": _modern, "plain": _plain}[paper.layout](page, paper, size)
+    {"letter": _letter, "boxed": _boxed, "modern": _modern, "plain": _plain, "stacked": _stacked}[paper.layout](page, paper, size)
     page.showPage()
     page.save()
     return out.getvalue()
@@ -172,6 +172,22 @@ def _plain(page: Canvas, paper: Paper, size: tuple[float, float]) -> None:
     _foot(page, paper, width)
 
 
+def _stacked(page: Canvas, paper: Paper, size: tuple[float, float]) -> None:
+    """A form whose labels were drawn first and whose values came later, as programs print into one: in the text they stand apart."""
+    width, height = size
+    page.setFont("Helvetica-Bold", 13)
+    page.drawString(MARGIN, height - 60, paper.seller[0])
+    _column(page, paper.seller[1:], MARGIN, height - 75)
+    _column(page, paper.buyer, MARGIN, height - 150)
+    page.setFont("Helvetica-Bold", 14)
+    page.drawString(MARGIN, height - 240, paper.title)
+    _column(page, paper.text, MARGIN, height - 264)
+    named = [*paper.facts, *((f"{label}:", f"{value} {paper.sign}") for label, value in _sum_rows(paper))]
+    _column(page, [label for label, _ in named], MARGIN, height - 310)
+    _column(page, [value for _, value in named], MARGIN + 150, height - 310)
+    _foot(page, paper, width)
+
+
 def _column(page: Canvas, lines: Sequence[str], left: float, top: float) -> float:
     page.setFont("Helvetica", 9.5)
     for line in lines:
@@ -214,7 +230,8 @@ def _rate(rate: str, style: Style) -> str:
     return rate.replace(".", ",") if style == "de" else rate
 
 
-def _sums(page: Canvas, paper: Paper, width: float, top: float) -> None:
+def _sum_rows(paper: Paper) -> list[tuple[str, str]]:
+    """The labels and amounts below the items, as they are printed."""
     labels = paper.labels
     rows = [(labels["net"], paper.said.get("net") or money(paper.net, paper.style))]
     for rate, basis, tax in paper.taxes:
@@ -224,7 +241,12 @@ def _sums(page: Canvas, paper: Paper, width: float, top: float) -> None:
     if paper.prepaid:
         paid = Decimal(paper.prepaid)
         rows += [(labels["prepaid"], money(-paid, paper.style)), (labels["due"], money(paper.total - paid, paper.style))]
-    for label, value in rows:
+    return rows
+
+
+def _sums(page: Canvas, paper: Paper, width: float, top: float) -> None:
+    labels = paper.labels
+    for label, value in _sum_rows(paper):
         strong = label in (labels["total"], labels.get("due"))
         page.setFont("Helvetica-Bold" if strong else "Helvetica", 10 if strong else 9)
         page.drawString(width - MARGIN - 230, top, label)

@@ -12,6 +12,9 @@ NORDLICHT: Final = ("Nordlicht Druckerei GmbH & Co. KG", "Hafenstraße 3", "2410
 ALPENKRAFT: Final = ("Alpenkraft Energie AG", "Bahnhofstrasse 21", "8001 Zürich", "CHE-123.456.789 MWST")
 HARBOUR: Final = ("Harbour & Vale Ltd", "27 Quay Street", "Bristol BS1 4DJ", "VAT Reg GB 123 4567 89")
 CASCADE: Final = ("Cascade Sensor Inc.", "1180 NW Lovejoy St", "Portland, OR 97209", "Tax ID 93-1234567")
+ROPE: Final = ("Ropewalk Rigging Ltd", "3 Slip Lane", "Falmouth TR11 3QY", "VAT Reg GB 987 6543 21")
+BRANDT: Final = ("Seilerei Brandt e.K.", "Reeperbahn 11", "26721 Emden", "USt-IdNr. DE244668800")
+FJORD: Final = ("Fjordlys AB", "Strandgatan 9", "411 04 Göteborg", "VAT SE556677889901")
 WERFT: Final = ("Werft am Fluss GmbH", "Uferweg 8", "20457 Hamburg")
 STUDIO: Final = ("Studio Fernblick GbR", "Gartenweg 5", "79098 Freiburg")
 GREEN: Final = ("Greenfield Analytics Ltd", "5 Mill Lane", "Leeds LS1 4DY")
@@ -194,4 +197,83 @@ LETTER_ONLY: Final = Paper(
         "Kind regards",
         "Harbour & Vale Ltd",
     ),
+)
+PROSE: Final = Paper(
+    "plain",
+    "en",
+    "Invoice",
+    ROPE,
+    GREEN,
+    (),
+    (Item("Mast cranes inspected and re-rigged", "2", "620.00", "20"),),
+    EN,
+    currency="GBP",
+    foot=FOOT_EN[:1],
+    text=(
+        "Dear Sir or Madam,",
+        "for inspecting and re-rigging your two mast cranes between 8 and 12 April 2024 we charge 1,240.00,",
+        "to which VAT at 20 per cent, 248.00, is to be added: together 1,488.00 pounds sterling (GBP).",
+        "This letter is our bill RR/118 of 16 April 2024. We should be glad of the sum by 16 May 2024.",
+        "",
+        "Yours faithfully",
+        "Ropewalk Rigging Ltd",
+    ),
+)
+HASTY: Final = replace(
+    PROSE,
+    items=(Item("Standing rigging renewed", "1", "1850.00", "20"),),
+    text=(
+        "Dear Sir or Madam,",
+        "for renewing the standing rigging of the training boat we charge 1,850.00, and VAT at 20 per cent, 370.00;",
+        "that makes 2,220.00 pounds sterling (GBP) in all. Within ten days we should settle for 2,175.60.",
+        "This letter is our bill RR/121 of 22 April 2024. We should be glad of the sum by 22 May 2024.",
+        "",
+        "Yours faithfully",
+        "Ropewalk Rigging Ltd",
+    ),
+)
+STACKED: Final = Paper(
+    "stacked",
+    "de",
+    "Rechnung",
+    BRANDT,
+    WERFT,
+    german("SB-4471", "17.04.2024", "17.05.2024"),
+    (Item("Festmacherleine 24 mm, 40 m", "6", "148.50"), Item("Spleiß mit Kausche", "12", "19.00")),
+    DE,
+    text=("Wir lieferten Ihnen Festmacher und Spleiße laut Lieferschein.",),
+    foot=FOOT_DE[:1],
+)
+BY_OFFER: Final = Paper(
+    "plain",
+    "de",
+    "Rechnung",
+    BRANDT,
+    WERFT,
+    (),
+    (),
+    DE,
+    foot=FOOT_DE[:1],
+    text=(
+        "Rechnungsnummer: SB-4480",
+        "Rechnungsdatum: 23.04.2024",
+        "",
+        "Sehr geehrte Damen und Herren,",
+        "wir berechnen Ihnen die Takelarbeiten vom 18.04.2024 zum vereinbarten Preis zuzüglich der gesetzlichen Steuer.",
+        "Den Betrag entnehmen Sie bitte unserem Angebot, das Ihnen vorliegt.",
+        "",
+        "Mit freundlichen Grüßen",
+        "Seilerei Brandt e.K.",
+    ),
+)
+KRONA: Final = replace(
+    MODERN,
+    seller=FJORD,
+    buyer=WERFT,
+    facts=english("FL-2207", "18 April 2024", "18 May 2024"),
+    items=(Item("Lantern glass, ground", "6", "1150.00", "25"),),
+    currency="SEK",
+    sign="SEK",
+    foot=("Payment in Swedish kronor only.",),
+    colour="#5b4b8a",
 )

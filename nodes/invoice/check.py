@@ -1,4 +1,4 @@
-"""The check: nothing is posted that is incomplete, does not add up, or contradicts its own XML."""
+"""The check: nothing is posted that is incomplete, does not add up, is not on the page, or contradicts its own XML."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
 
-from nodes.invoice.findings import Doubtful, Finding
-from nodes.invoice.state import Embedded, InvoiceState
+from nodes.invoice.findings import Finding
+from nodes.invoice.interpret import taken
+from nodes.invoice.parties import same_party
+from nodes.invoice.state import Draft, Embedded, InvoiceState, Reading
 from tools.ledger import Claim, Invoice, Registration, TaxShare, kind_of, missing
 
 CENT: Final = Decimal("0.01")
@@ -21,27 +23,33 @@ _COPY: Final = {"kopie", "duplikat", "zweitschrift", "copy", "duplicate", "copie
 
 
 def check_invoice(state: InvoiceState) -> InvoiceState:
-    """Checks the invoice as it is in the state now: writes `claim`, or raises `Doubtful` with everything that is in doubt.
+    """Checks the draft as it is in the state now: writes everything that is in doubt to `findings`, and `invoice` and `claim` only if nothing is.
 
-    A person settles a finding by repairing `invoice` (the findings are worked out anew), or, where the document is right
-    as it stands, by listing the finding's code in `confirmed`. A missing field cannot be confirmed.
+    What a model read is taken into the draft first. A person settles a finding by repairing `draft.invoice` (the findings are worked out
+    anew), or, where the document is right as it stands, by listing the finding's code in `draft.confirmed`. A missing field cannot be confirmed.
     """
-    invoice = Invoice.model_validate(state["invoice"])
+    draft = Draft.model_validate(state["draft"])
     embedded = _embedded(state)
-    confirmed = set(state.get("confirmed") or ())
     notes = tuple(Finding.model_validate(note) for note in state.get("notes") or ())
-    doubts = [*_missing(invoice, notes)]
-    doubts += [doubt for doubt in findings(invoice, embedded) if doubt.code not in confirmed]
-    if doubts:
-        raise Doubtful(doubts)
-    return {"invoice": invoice, "claim": _claim(state, invoice, embedded), "reason": ""}
+    invoice, doubts = draft.invoice, list[Finding]()
+    if (reading := state.get("reading")) is not None:
+        invoice, doubts = taken(Reading.model_validate(reading), invoice, notes, state.get("text", ""))
+    unseen = {doubt.code.removeprefix("unseen.") for doubt in doubts}
+    doubts += [doubt for doubt in _missing(invoice, notes) if doubt.code.removeprefix("missing.") not in unseen]
+    doubts += [doubt for doubt in findings(invoice, embedded) if doubt.code not in draft.confirmed]
+    checked: InvoiceState = {
+        "draft": draft.model_copy(update={"invoice": invoice}),
+        "reading": None,
+        "findings": tuple(doubts),
+    }
+    return checked if doubts else {**checked, "invoice": invoice, "claim": _claim(state, invoice, embedded)}
 
 
 def judge_claim(state: InvoiceState) -> InvoiceState:
-    """Writes `reason` if the ledger knows the content from another document; else an empty one."""
+    """Writes `reason` if the ledger knows the content from another document."""
     held = Registration.model_validate(state["registration"])
     if held.held == "yours":
-        return {"reason": ""}
+        return {}
     return {"reason": f"duplicate: the same invoice came before as {held.holder_name} (SHA-256 {held.holder})"}
 
 
@@ -53,7 +61,7 @@ def _embedded(state: InvoiceState) -> Embedded | None:
 def findings(invoice: Invoice, embedded: Embedded | None) -> Iterator[Finding]:
     """Every doubt about an invoice but missing fields."""
     yield from _kind(invoice)
-    if invoice.seller and invoice.buyer and _same_party(invoice.seller, invoice.buyer):
+    if invoice.seller and invoice.buyer and same_party(invoice.seller, invoice.buyer):
         yield Finding(code="parties", text=f"seller and buyer are the same: {invoice.seller} and {invoice.buyer}")
     yield from _dates(invoice)
     yield from _sums(invoice)
@@ -70,7 +78,7 @@ def _missing(invoice: Invoice, notes: tuple[Finding, ...]) -> Iterator[Finding]:
         yield Finding(code="scan", text=f"{why['scan']}: set invoice to an object with {', '.join(names)}")
         return
     for name in names:
-        text = why.get(name, f"{name}: the document does not say it, or not in a way that the rules know")
+        text = why.get(name, f"{name}: nobody found it on the document")
         yield Finding(code=f"missing.{name}", text=f"{text}; set invoice.{name}")
 
 
@@ -137,20 +145,13 @@ def _conflicts(invoice: Invoice, data: Invoice) -> Iterator[Finding]:
             yield _conflict(name, page, xml)
     for name in ("seller", "buyer"):
         page, xml = getattr(invoice, name), getattr(data, name)
-        if page and xml and not _same_party(page, xml):
+        if page and xml and not same_party(page, xml):
             yield _conflict(name, page, xml)
 
 
 def _conflict(name: str, page: object, xml: object) -> Finding:
     text = f"{name}: the invoice has {page}, its XML has {xml}; set invoice.{name} to the XML's value if that is right, else confirm"
     return Finding(code=f"conflict.{name}", text=text)
-
-
-def _same_party(one: str, other: str) -> bool:
-    """Whether two names are one, but for spelling and a legal form that only one of them has."""
-    first, second = (re.findall(r"\w+", name.casefold()) for name in (one, other))
-    shorter, longer = sorted((first, second), key=len)
-    return bool(shorter) and longer[: len(shorter)] == shorter
 
 
 def _claim(state: InvoiceState, invoice: Invoice, embedded: Embedded | None) -> Claim:

@@ -58,9 +58,9 @@ def read_document(state: InvoiceState) -> InvoiceState:
             raise SetAside(f"the document has {len(content)} bytes; at most {MAX_DOCUMENT} are opened")
         if b"%PDF-" in content[:1024]:
             pages = read_pdf(content)
-            return {"text": pages.text, "images": pages.images, "embedded": read_attached(pages.attached), "reason": ""}
+            return {"text": pages.text, "images": pages.images, "embedded": read_attached(pages.attached)}
         if content.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"<"):
-            return {"text": "", "images": 0, "embedded": read_xml(content), "reason": ""}
+            return {"text": "", "images": 0, "embedded": read_xml(content)}
         raise SetAside("the document is neither a PDF nor XML")
     except (SetAside, Hostile, Unreadable) as fault:
         return {"text": "", "images": 0, "embedded": None, "reason": str(fault)}

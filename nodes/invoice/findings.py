@@ -12,14 +12,3 @@ class Finding(BaseModel):
 
     code: str
     text: str
-
-
-class Doubtful(Exception):
-    """The invoice cannot be posted as it is; a person has to repair it or confirm what is doubtful.
-
-    Its text lists every finding with the values that are at odds.
-    """
-
-    def __init__(self, findings: list[Finding]) -> None:
-        self.findings = findings
-        super().__init__("\n".join(f"[{finding.code}] {finding.text}" for finding in findings))

@@ -43,6 +43,13 @@ def parties(lines: Sequence[str]) -> tuple[Candidates[str], Candidates[str]]:
     return sellers, buyers
 
 
+def same_party(one: str, other: str) -> bool:
+    """Whether two names are one, but for spelling and a legal form that only one of them has."""
+    first, second = (re.findall(r"\w+", name.casefold()) for name in (one, other))
+    shorter, longer = sorted((first, second), key=len)
+    return bool(shorter) and longer[: len(shorter)] == shorter
+
+
 def _labelled(name: str, lines: Sequence[str], tiers: Sequence[re.Pattern[str]], others: Sequence[re.Pattern[str]]) -> Candidates[str]:
     for tier in tiers:
         candidates: Candidates[str] = Candidates(name)

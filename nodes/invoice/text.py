@@ -169,7 +169,7 @@ def _derive(fields: _Fields, text: str) -> None:
         net, tax = total, Decimal(0)
     if total is None and paid is None and not fields.doubted("total") and None not in (net, tax, due) and net + tax == due:  # type: ignore[operator]
         values["total"] = total = due
-    if total is not None and due is None and paid is None and not _more_to_know(text):
+    if total is not None and due is None and paid is None and not more_to_know(text):
         values["due"], values["prepaid"] = total, Decimal(0)
     elif total is not None and due is not None and not fields.doubted("prepaid"):
         # A payment is printed with either sign (-50,00 below the total, or 50,00 beside it): the amount due tells which is meant.
@@ -179,7 +179,7 @@ def _derive(fields: _Fields, text: str) -> None:
             values.pop("prepaid", None)
 
 
-def _more_to_know(text: str) -> bool:
+def more_to_know(text: str) -> bool:
     """Whether the page speaks of a payment or of an amount due that was not understood: then the total may not be what is owed."""
     tiers = [*AMOUNTS["prepaid"], *AMOUNTS["due"]]
     behind = (line[found.end() :] for line in text.split("\n") for tier in tiers for found in tier.finditer(line))

@@ -38,7 +38,7 @@ def decisions(kind: str, approval: str, which: str, who: str = "") -> list[Next]
     short = approval[:8]
     if kind == "question":
         return [
-            Next(f"pointsman answer {short}", f"answer {which} in a form, or with --value JSON|FILE{who}"),
+            Next(f"pointsman answer {short}", f"answer {which} in a form, or with --set FIELD=JSON, or --value JSON|FILE{who}"),
             Next(f"pointsman reject {short} --note TEXT", "leave it unanswered; the run goes on by its exit `rejected`"),
         ]
     return [

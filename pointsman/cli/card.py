@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -12,11 +12,14 @@ from rich.text import Text
 
 from pointsman import canonical
 from pointsman.cli.plain import plain
-from pointsman.cli.printable import clipped, moment, preview
+from pointsman.cli.printable import clipped, counted, is_file, moment, preview
 from pointsman.cli.story import Ask, Value
 
 ROOM, WIDE = 160, 600
 """Characters of a value in a step, and where somebody has to decide on it."""
+
+_LINES, _LINE = 40, 60
+"""Where somebody decides on an object or a list: how many of its parts are shown, and from how many characters on each has a line of its own."""
 
 _KEPT_OUT = {"starter": "who started the run", "editor": "who put a value into it"}
 
@@ -40,6 +43,40 @@ def value_line(value: Value, room: int) -> Text:
         size = len(canonical.dumps(value.tree))
         shown += f" · cut: {size:,} bytes in all, sha256 {canonical.digest_of(value.tree)[:16]}" if size > room else ""
     return Text.assemble((plain(value.name), "cyan"), f": {shown}")
+
+
+def value_lines(value: Value) -> list[Text]:
+    """A value on which somebody decides: a line for each part of it that holds something, and what is empty by name."""
+    line = value_line(value, WIDE)
+    try:
+        tree = canonical.decode(value.tree) if value.kept and len(line.plain) > _LINE else None
+    except (ValueError, TypeError, ArithmeticError):  # an altered record is shown as it is: it is `--verify` that judges
+        tree = None
+    if not isinstance(tree, dict | list) or (isinstance(tree, dict) and is_file(tree)):
+        return [line]
+    parts = list(_parts(value.name, tree))
+    held = [(name, part) for name, part in parts if part not in (None, "", [], {})]
+    empty = [name.removeprefix(f"{value.name}.") for name, part in parts if part in (None, "", [], {})]
+    lines = [Text.assemble((plain(name), "cyan"), f": {preview(canonical.encode(part), WIDE)}") for name, part in held[:_LINES]]
+    if empty:
+        lines.append(Text.assemble((plain(value.name), "cyan"), ": nothing in ", clipped(", ".join(empty), WIDE)))
+    if len(held) > _LINES or any(isinstance(part, str) and len(part) > WIDE for _, part in held):
+        more = f"{counted(len(held) - _LINES, 'more part')}; " if len(held) > _LINES else ""
+        size = len(canonical.dumps(value.tree))
+        lines.append(Text(f"cut: {more}{size:,} bytes in all, sha256 {canonical.digest_of(value.tree)[:16]}"))
+    return lines
+
+
+def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The parts of a value by their paths; an object without objects in it, in a list, is one part."""
+    if isinstance(value, dict) and value and not is_file(value):
+        for key, part in value.items():
+            yield from _parts(f"{name}.{clipped(str(key), 30)}", part)
+    elif isinstance(value, list) and value and any(isinstance(part, dict | list) for part in value):
+        for number, part in enumerate(value, 1):
+            yield f"{name} {number}", part
+    else:
+        yield name, value
 
 
 def card(ask: Ask, run: str | None = None) -> RenderableType:
@@ -77,7 +114,7 @@ def _need(need: Mapping[str, Any]) -> str:
 
 def _value_asked(facts: Mapping[str, Any]) -> list[tuple[str, Text]]:
     shown = facts.get("shows")
-    lines = [("shows", value_line(Value(name, tree), WIDE)) for name, tree in shown.items()] if isinstance(shown, dict) else []
+    lines = _named("shows", shown)
     return [*lines, ("answer", Text(f"goes into {plain(str(facts.get('writes', '')))}"))]
 
 
@@ -96,4 +133,5 @@ def _call_asked(ask: Ask, facts: Mapping[str, Any]) -> list[tuple[str, Text]]:
 
 
 def _named(label: str, arguments: Any) -> list[tuple[str, Text]]:
-    return [(label, value_line(Value(name, tree), WIDE)) for name, tree in arguments.items()] if isinstance(arguments, dict) else []
+    given = arguments if isinstance(arguments, dict) else {}
+    return [(label, line) for name, tree in given.items() for line in value_lines(Value(name, tree))]

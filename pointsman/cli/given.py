@@ -141,4 +141,4 @@ def _no_number(name: str) -> Any:
 
 
 def _refused(what: str, remedy: str) -> BadInput:
-    return BadInput(what, undone="nothing was forked", remedy=remedy)
+    return BadInput(what, undone="nothing was changed", remedy=remedy)

@@ -199,10 +199,12 @@ def _gave(call: Call) -> str:
 
 def sent_to(egress: Mapping[str, Any]) -> str:
     """What left the house with a call of a model, in words: field by field, without what the fields hold."""
-    fields = (
-        ", ".join(f"{plain(name)} ({counted(sent['bytes'], 'byte')})" for name, sent in egress["fields"].items()) or "no declared field"
-    )
-    return f"sent to {plain(egress['model'])} at {plain(egress['host'] or 'its provider')}: {fields}; {counted(egress['bytes'], 'byte')} in all"
+    fields = ", ".join(f"{plain(name)} ({_sent(sent)})" for name, sent in egress["fields"].items()) or "no declared field"
+    return f"sent to {plain(egress['provider'])}:{plain(egress['model'])} at {plain(egress['host'] or 'its provider')}: {fields}; {counted(egress['bytes'], 'byte')} in all"
+
+
+def _sent(field: Mapping[str, Any]) -> str:
+    return counted(field["bytes"], "byte") + (f", digest {plain(field['digest'])[:12]}" if field.get("digest") else "")
 
 
 def _ask(ask: Ask) -> Text:

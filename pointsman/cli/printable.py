@@ -23,9 +23,9 @@ def _said(value: Any, room: int) -> str:
     if isinstance(value, str):
         return _text(value, room)
     if isinstance(value, dict):
-        return _file(value) if value.keys() == {"name", "sha256", "size"} else _object(value, room)
+        return _file(value) if is_file(value) else _object(value, room)
     if isinstance(value, list):
-        return _items([(None, item) for item in value], room, "[]", "items")
+        return _items([(None, item) for item in value], room, "[]", "item")
     return _scalar(value, room)
 
 
@@ -52,15 +52,23 @@ def _text(value: str, room: int) -> str:
     return f'"{kept}…" ({len(value):,} characters)' if cut else f'"{kept}"'
 
 
+def is_file(value: dict[Any, Any]) -> bool:
+    """Whether a value is a kept file: its name, digest and size."""
+    return value.keys() == {"name", "sha256", "size"}
+
+
 def _file(value: dict[str, Any]) -> str:
     return f"{_clipped(plain(str(value['name'])), 60)} ({value['size']:,} bytes, sha256 {plain(str(value['sha256']))[:12]})"
 
 
 def _object(value: dict[Any, Any], room: int) -> str:
-    return _items([(_clipped(plain(str(key)), 30), item) for key, item in value.items()], room, "{}", "fields")
+    """Fields that hold nothing are counted, so that the others have the room."""
+    held: list[tuple[str | None, Any]] = [(_clipped(plain(str(key)), 30), item) for key, item in value.items() if item is not None]
+    none = len(value) - len(held)
+    return _items(held, room, "{}", "field", f"{none} none" if none else "")
 
 
-def _items(pairs: list[tuple[str | None, Any]], room: int, brackets: str, noun: str) -> str:
+def _items(pairs: list[tuple[str | None, Any]], room: int, brackets: str, noun: str, rest: str = "") -> str:
     parts: list[str] = []
     used = 2
     share = max(room // min(len(pairs) or 1, 3), 24)
@@ -71,7 +79,8 @@ def _items(pairs: list[tuple[str | None, Any]], room: int, brackets: str, noun: 
         parts.append(part)
         used += len(part) + 2
     left = len(pairs) - len(parts)
-    return brackets[0] + ", ".join(parts) + (f", … {left} more {noun}" if left else "") + brackets[1]
+    parts += [f"… {counted(left, f'more {noun}')}"] if left else []
+    return brackets[0] + ", ".join([*parts, *([rest] if rest else [])]) + brackets[1]
 
 
 def _clipped(text: str, room: int) -> str:

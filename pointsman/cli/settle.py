@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 
 AskId = Annotated[str, typer.Argument(metavar="ID", help="The question's id, or its beginning; see `pointsman inbox`.")]
 Note = Annotated[str, typer.Option("--note", help="Why; goes on the record.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=JSON",
+        help="Answer with what the card shows, but for this field of it: --set invoice.total=118.00. What is no JSON is taken as text.",
+    ),
+]
 Given = Annotated[
     str | None,
     typer.Option("--value", metavar="JSON|FILE", help="What is given: JSON, a file of it, or - for stdin. Without it a form is shown."),
@@ -78,6 +86,7 @@ def answer(
     question: Annotated[str, typer.Argument(metavar="ID", help="A question's id, or that of a call of unknown outcome, or its beginning.")],
     *,
     value: Given = None,
+    set_: Set = None,
     note: Note = "",
     happened: Annotated[
         bool | None, typer.Option("--happened/--did-not-happen", help="Of an unknown call: what you found out at the outside system.")
@@ -90,16 +99,16 @@ def answer(
 ) -> None:
     """Answer a question, or say whether an unknown effect happened, and go on.
 
-    A question takes a value of its type: in a form, or with --value. An unknown effect takes --happened or --did-not-happen.
+    A question takes a value of its type: in a form, with --value, or with --set. An unknown effect takes --happened or --did-not-happen.
     """
-    if happened is None and result is None:
-        _settle(question, _answered(value, note), by, graph, json, "; of an unknown call say --happened or --did-not-happen")
-    if happened is None or value is not None or (result is not None and not happened):
+    if happened is None and result is None and not (value and set_):
+        _settle(question, _answered(value, set_ or [], note), by, graph, json, "; of an unknown call say --happened or --did-not-happen")
+    if happened is None or value is not None or set_ or (result is not None and not happened):
         _wrong_use(json)
     _reconcile(question, run, by, graph, json, happened=bool(happened), result=result)
 
 
-def _answered(value: str | None, note: str) -> Callable[[Runs, Item, Person, Desk], Awaitable[None]]:
+def _answered(value: str | None, changes: list[str], note: str) -> Callable[[Runs, Item, Person, Desk], Awaitable[None]]:
     async def said(runs: Runs, item: Item, person: Person, desk: Desk) -> None:
         from pointsman import canonical
 
@@ -110,15 +119,29 @@ def _answered(value: str | None, note: str) -> Callable[[Runs, Item, Person, Des
             short = item.approval_id[:8]
             raise Conflict("it asks about a call", undone=_OPEN, remedy=f"`pointsman approve {short}`, or reject it, or edit it")
         schema, present = canonical.decode(item.card["schema"]), canonical.decode(item.card.get("present"))
-        await _given(desk, item, value, schema, present, give)
+        if changes:
+            await give(_changed(item, present, changes))
+        else:
+            await _given(desk, item, value, schema, present, give)
 
     return said
+
+
+def _changed(item: Item, present: Any, changes: list[str]) -> Any:
+    """What the card shows of the value that is asked for, with changes."""
+    from pointsman.cli.given import a_patch
+
+    if not isinstance(present, dict):
+        raise BadInput(
+            "the card shows no value with fields that could be changed", undone=_OPEN, remedy="give the whole value with --value"
+        )
+    return present | a_patch(changes, item.card["present"])
 
 
 def _wrong_use(json: bool) -> None:
     async def command(_: Desk) -> int:
         raise BadInput(
-            "say --happened (with --result JSON where it answered something) or --did-not-happen; --value answers a question",
+            "say --happened (with --result JSON where it answered something) or --did-not-happen; --value or --set, one of them, answers a question",
             undone="nothing was changed",
         )
 

@@ -3,13 +3,19 @@
 Nothing here stands in for the runtime itself: tests run the real one, against a real database, in processes that really die.
 """
 
-from pointsman.testing.clock import StillClock
-from pointsman.testing.crash import Switch, open_switched
-from pointsman.testing.openai_acts import Act, abstain, answer, recorded
-from pointsman.testing.openai_server import OpenAIServer
-from pointsman.testing.outside import Count, Outside, call, happened
-from pointsman.testing.scripted import ScriptedModel, calls, says
-from pointsman.wall import Breach, Wall, wall
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pointsman.testing.clock import StillClock
+    from pointsman.testing.crash import Switch, open_switched
+    from pointsman.testing.openai_acts import Act, abstain, answer, recorded
+    from pointsman.testing.openai_server import OpenAIServer
+    from pointsman.testing.outside import Count, Outside, call, happened
+    from pointsman.testing.scripted import ScriptedModel, calls, says
+    from pointsman.wall import Breach, Wall, wall
 
 __all__ = [
     "Act",
@@ -31,3 +37,21 @@ __all__ = [
     "says",
     "wall",
 ]
+
+_HOMES = {
+    "pointsman.testing.clock": ("StillClock",),
+    "pointsman.testing.crash": ("Switch", "open_switched"),
+    "pointsman.testing.openai_acts": ("Act", "abstain", "answer", "recorded"),
+    "pointsman.testing.openai_server": ("OpenAIServer",),
+    "pointsman.testing.outside": ("Count", "Outside", "call", "happened"),
+    "pointsman.testing.scripted": ("ScriptedModel", "calls", "says"),
+    "pointsman.wall": ("Breach", "Wall", "wall"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    # When it is asked for: the servers are programs of their own (`python -m`), and need neither each other nor LangGraph.
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(home), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

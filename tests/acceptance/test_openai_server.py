@@ -90,5 +90,6 @@ async def test_show_says_what_was_sent_where(open_runs: OpenRuns, monkeypatch: p
             story = tell(summary, await runs.events(run), await runs.payloads(run))
     (call,) = story.steps[0].calls
     host = server.base_url.split("/")[2]
-    assert sent_to(call.egress).startswith(f"sent to acted at {host}: text (5 bytes); ")
+    digest = call.egress["fields"]["text"]["digest"][:12]
+    assert sent_to(call.egress).startswith(f"sent to openai:acted at {host}: text (5 bytes, digest {digest}); ")
     assert (story.spend["model_calls"], story.unknown, story.effects) == (1, [], [])
