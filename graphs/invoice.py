@@ -41,7 +41,7 @@ def first_of_its_content(state: InvoiceState) -> str:
 
 
 correct = question(
-    "Correct the draft, or confirm the findings in which the document is right as it stands",
+    "Correct the draft, or confirm what is right as it stands",
     shows=("path", "findings", "draft"), returns=Draft, writes="draft", role="clerk", expires=timedelta(days=3),
 )  # fmt: skip
 

@@ -17,19 +17,19 @@ CEILINGS: Final = {"EUR": Decimal(5000), "CHF": Decimal(5000), "USD": Decimal(55
 """Up to these amounts, either way, an invoice that has passed the check is posted without asking. In any other currency a controller is asked."""
 
 
-def _within(currency: str, ceiling: Decimal) -> Condition:
+def _below(currency: str, ceiling: Decimal) -> Condition:
     """Neither the total nor what is due is above the ceiling, whichever side owes it."""
     invoice, total, due = arg("invoice.currency") == currency, arg("invoice.total"), arg("invoice.due")
     return invoice & (total <= ceiling) & (total >= -ceiling) & (due <= ceiling) & (due >= -ceiling)
 
 
-small: Final = reduce(or_, (_within(currency, ceiling) for currency, ceiling in CEILINGS.items()))
+within: Final = reduce(or_, (_below(currency, ceiling) for currency, ceiling in CEILINGS.items()))
 
 policy = Policy(
     allow(register_invoice, name="claim-content"),
-    allow(post_invoice, when=small, name="post-small"),
+    allow(post_invoice, when=within, name="post-within-ceiling"),
     # Not whoever typed or changed a value of it. A claim with --as is enough here: see guards/roles.toml, and known_by=.
-    ask(post_invoice, when=~small, role="controller", not_by=("editor",), expires=timedelta(days=14), name="post-large"),
+    ask(post_invoice, when=~within, role="controller", not_by=("editor",), expires=timedelta(days=14), name="post-above-ceiling"),
     allow(file_document, name="archive-posted"),
     version="2026-11",
 )

@@ -70,10 +70,10 @@ def model(*, none: bool) -> Iterator[None]:
     if none or os.environ.get("POINTSMAN_MODEL"):
         yield
         return
-    command = [sys.executable, "-m", "pointsman.testing.openai_server", "--recorded", str(ANSWERS)]
-    log = os.environ.get("RECORDED_LOG")
+    log = data_folder() / "recorded-answers.log"  # what it was asked, a line for each request
+    command = [sys.executable, "-m", "pointsman.testing.openai_server", "--recorded", str(ANSWERS), "--log", str(log)]
     # It ends when its standard input does: with this process, however that ends.
-    with subprocess.Popen([*command, *(["--log", log] if log else [])], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         assert server.stdin is not None
         try:

@@ -66,6 +66,9 @@ class Told:
         read = f", read by {', '.join(models)}" if models else ""
         if self.item is not None:
             return f"{_amount(self.item.card['arguments']['invoice'])}: {self.item.card['reason']}{read}"
+        asks = [ask for step in self.story.steps for ask in step.asks]
+        if self.end == "quarantined" and asks:
+            return f"given up by {asks[-1].by}: {asks[-1].note or 'no reason given'}"
         if self.end == "posted":
             return _amount(next(value.tree for value in self.story.outputs if value.name == "invoice")) + read
         return self.story.gist

@@ -18,6 +18,9 @@ from pointsman.cli.story import Ask, Value
 ROOM, WIDE = 160, 600
 """Characters of a value in a step, and where somebody has to decide on it."""
 
+NOTHING: tuple[Any, ...] = (None, "", [], {})
+"""Values that are told by the names of what holds them."""
+
 _LINES, _LINE = 40, 60
 """Where somebody decides on an object or a list: how many of its parts are shown, and from how many characters on each has a line of its own."""
 
@@ -55,8 +58,8 @@ def value_lines(value: Value) -> list[Text]:
     if not isinstance(tree, dict | list) or (isinstance(tree, dict) and is_file(tree)):
         return [line]
     parts = list(_parts(value.name, tree))
-    held = [(name, part) for name, part in parts if part not in (None, "", [], {})]
-    empty = [name.removeprefix(f"{value.name}.") for name, part in parts if part in (None, "", [], {})]
+    held = [(name, part) for name, part in parts if part not in NOTHING]
+    empty = [name.removeprefix(f"{value.name}.") for name, part in parts if part in NOTHING]
     lines = [Text.assemble((plain(name), "cyan"), f": {preview(canonical.encode(part), WIDE)}") for name, part in held[:_LINES]]
     if empty:
         lines.append(Text.assemble((plain(value.name), "cyan"), ": nothing in ", clipped(", ".join(empty), WIDE)))
@@ -65,6 +68,17 @@ def value_lines(value: Value) -> list[Text]:
         size = len(canonical.dumps(value.tree))
         lines.append(Text(f"cut: {more}{size:,} bytes in all, sha256 {canonical.digest_of(value.tree)[:16]}"))
     return lines
+
+
+def changes(before: Any, after: Any) -> str:
+    """What is different in a value after somebody has put their hand to it, part by part; both are encoded trees."""
+    old, new = (dict(_parts("", canonical.decode(tree))) for tree in (before, after))
+    told = [
+        f"{name.removeprefix('.') or 'the whole'}: {preview(canonical.encode(old.get(name)), _LINE)} → {preview(canonical.encode(new.get(name)), _LINE)}"
+        for name in dict.fromkeys([*old, *new])
+        if old.get(name) != new.get(name)
+    ]
+    return f"{counted(len(told), 'change')}: {clipped('; '.join(told), WIDE)}" if told else "as it stood"
 
 
 def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:

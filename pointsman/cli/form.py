@@ -25,6 +25,16 @@ def fill(schema: Mapping[str, Any], present: Any, name: str, line: Callable[[str
     return None if given is _NONE else given
 
 
+def is_text(schema: Mapping[str, Any], path: str) -> bool:
+    """Whether a text, and nothing that is written like a number, belongs at a dotted path of a value of this JSON schema."""
+    defs, found = schema.get("$defs", {}), schema
+    for name in path.split("."):
+        found = _resolved(found, _NONE, defs).get("properties", {}).get(name, {})
+    options = [_resolved(option, None, defs) for option in found.get("anyOf", (found,))]
+    kinds = {option.get("type") for option in options} - {"null"}
+    return kinds == {"string"}
+
+
 def typed_line(prompt: str) -> str:
     """One line from the terminal. Raises `BadInput` where the person leaves the form, `KeyboardInterrupt` where they break off."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # asyncio's own would wait for the line to end

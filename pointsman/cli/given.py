@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -71,8 +71,11 @@ def a_typed(typed: str, *, text: bool) -> Any:
         return typed
 
 
-def a_patch(assignments: Iterable[str], present: Mapping[str, Any]) -> dict[str, Any]:
-    """Whole field values from `FIELD=JSON` and `FIELD.inner=JSON`; `present` holds the encoded trees they are laid over. Raises `BadInput`."""
+def a_patch(assignments: Iterable[str], present: Mapping[str, Any], is_text: Callable[[str], bool] = lambda _: False) -> dict[str, Any]:
+    """Whole field values from `FIELD=JSON` and `FIELD.inner=JSON`; `present` holds the encoded trees they are laid over. Raises `BadInput`.
+
+    A number is taken as the text that was typed where a text stands now, or where `is_text` says of the path that one belongs there.
+    """
     patch: dict[str, Any] = {}
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
@@ -86,7 +89,7 @@ def a_patch(assignments: Iterable[str], present: Mapping[str, Any]) -> dict[str,
                 f"no value of {field!r} is on record, so {path!r} cannot be set inside it",
                 f"set the whole field; on record: {', '.join(present) or 'none'}",
             )
-        patch[field] = _replaced(value, inner, text, field)
+        patch[field] = _replaced(value, inner, text, field, is_text)
     return patch
 
 
@@ -107,15 +110,15 @@ def present_values(events: Sequence[Event], node: str, payloads: Mapping[str, An
     return found
 
 
-def _replaced(value: Any, inner: Sequence[str], text: str, where: str) -> Any:
+def _replaced(value: Any, inner: Sequence[str], text: str, where: str, is_text: Callable[[str], bool]) -> Any:
     if not inner:
-        return _typed(text, value)
+        return _typed(text, "" if is_text(where) else value)
     key, *rest = inner
     if isinstance(value, dict) and key in value:
-        return {**value, key: _replaced(value[key], rest, text, f"{where}.{key}")}
+        return {**value, key: _replaced(value[key], rest, text, f"{where}.{key}", is_text)}
     if isinstance(value, list) and key.isdecimal() and int(key) < len(value):
         place = int(key)
-        return [*value[:place], _replaced(value[place], rest, text, f"{where}.{key}"), *value[place + 1 :]]
+        return [*value[:place], _replaced(value[place], rest, text, f"{where}.{key}", is_text), *value[place + 1 :]]
     if isinstance(value, dict):
         raise _refused(f"{where} has no {key!r}", f"it has: {', '.join(map(str, value)) or 'nothing'}")
     if isinstance(value, list):

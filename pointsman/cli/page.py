@@ -12,7 +12,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from pointsman.cli.card import ROOM, WIDE, card, grid, value_line
+from pointsman.cli.card import NOTHING, ROOM, WIDE, card, changes, grid, value_line
 from pointsman.cli.plain import plain
 from pointsman.cli.printable import clipped, counted, duration, moment, preview
 from pointsman.cli.story import Ask, Call, Failure, Mark, Next, Step, Story, Value
@@ -113,7 +113,13 @@ def _head(story: Story) -> RenderableType:
 
 def _outcome(story: Story) -> list[tuple[str, Text]]:
     lines = [("reason", Text(clipped(story.reason, WIDE)))] if story.reason else []
-    return lines + [("output", value_line(value, ROOM)) for value in story.outputs if value.new]
+    return lines + _outputs("output", [value for value in story.outputs if value.new])
+
+
+def _outputs(label: str, values: list[Value]) -> list[tuple[str, Text]]:
+    empty = [plain(value.name) for value in values if value.kept and value.tree in NOTHING]
+    lines = [(label, value_line(value, ROOM)) for value in values if not (value.kept and value.tree in NOTHING)]
+    return lines + ([(label, Text(f"nothing in {', '.join(empty)}"))] if empty else [])
 
 
 def _step(step: Step) -> RenderableType:
@@ -134,7 +140,7 @@ def _step(step: Step) -> RenderableType:
     lines = _inputs(step.inputs)
     lines += [line for call in step.calls for line in _call(call)]
     lines += [("asked", _ask(ask)) for ask in step.asks]
-    lines += [("out", value_line(value, ROOM)) for value in step.outputs]
+    lines += _outputs("out", step.outputs)
     if step.to:
         lines.append(("then", _route(step)))
     return Padding(Group(title, grid(lines, indent=5, width=5)), (0, 0, 0, 2 * depth), expand=False)
@@ -217,8 +223,16 @@ def _ask(ask: Ask) -> Text:
     note = f', who wrote: "{clipped(ask.note, ROOM)}"' if ask.note else ""
     names = " and ".join(map(plain, ask.approved_by)) if len(ask.approved_by) > 1 else plain(ask.by or "")
     by = f" by {names} (known by {plain(ask.known_by or '?')})" if ask.by else ""
-    value = f": {preview(ask.value.tree, ROOM)}" if ask.value is not None and ask.value.kept else ""
+    value = f": {_given(ask)}" if ask.value is not None and ask.value.kept else ""
     return Text.assemble(f"{who}{rule}: ", (ask.state, STYLE.get(ask.state, "green")), by, value, note, refused)
+
+
+def _given(ask: Ask) -> str:
+    """What a person gave: what they changed of it, where the card showed them something to start from."""
+    assert ask.value is not None
+    facts = ask.card if isinstance(ask.card, dict) else {}
+    before = facts.get("present") if ask.kind == "question" else facts.get("arguments")
+    return preview(ask.value.tree, ROOM) if before is None else changes(before, ask.value.tree)
 
 
 def _mark(mark: Mark) -> RenderableType:

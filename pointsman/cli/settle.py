@@ -120,22 +120,23 @@ def _answered(value: str | None, changes: list[str], note: str) -> Callable[[Run
             raise Conflict("it asks about a call", undone=_OPEN, remedy=f"`pointsman approve {short}`, or reject it, or edit it")
         schema, present = canonical.decode(item.card["schema"]), canonical.decode(item.card.get("present"))
         if changes:
-            await give(_changed(item, present, changes))
+            await give(_changed(schema, item, present, changes))
         else:
             await _given(desk, item, value, schema, present, give)
 
     return said
 
 
-def _changed(item: Item, present: Any, changes: list[str]) -> Any:
+def _changed(schema: Any, item: Item, present: Any, changes: list[str]) -> Any:
     """What the card shows of the value that is asked for, with changes."""
+    from pointsman.cli.form import is_text
     from pointsman.cli.given import a_patch
 
     if not isinstance(present, dict):
         raise BadInput(
             "the card shows no value with fields that could be changed", undone=_OPEN, remedy="give the whole value with --value"
         )
-    return present | a_patch(changes, item.card["present"])
+    return present | a_patch(changes, item.card["present"], lambda path: is_text(schema, path))
 
 
 def _wrong_use(json: bool) -> None:

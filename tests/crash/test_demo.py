@@ -12,12 +12,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from pointsman import Runs
+from pointsman.cli.standing import story_of
+from pointsman.cli.story import Story
 from pointsman.evidence import Fault, verify
-from pointsman.home import open_owner
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ROOT / "samples" / "invoices"
@@ -56,25 +57,13 @@ def start(home: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def run(home: Path, *arguments: str) -> Any:
-    """What a pointsman command prints with --json."""
-    environment = {**os.environ, "POINTSMAN_HOME": str(home)}
-    command = [sys.executable, "-m", "pointsman.cli", *arguments, "--json"]
-    return json.loads(subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=False).stdout)
-
-
 def ledger_counts(home: Path) -> dict[str, dict[str, int]]:
     """What the ledger counted, read from its own storage after a start of the service."""
-    from samples.demo import asked, ledger
+    from samples.demo import counts, ledger
 
-    counts: dict[str, dict[str, int]] = asked(ledger(home / "ledger"), "/counts")
-    return counts
-
-
-async def faults(home: Path, runs: list[str]) -> list[Fault]:
-    """What is wrong with the records of some runs."""
-    async with open_owner(home=home) as owner:
-        return [fault for run_id in runs for fault in await verify(owner.store, run_id)]
+    told = counts(ledger(home / "ledger"))
+    assert told is not None
+    return told
 
 
 def archived(home: Path) -> int:
@@ -82,13 +71,37 @@ def archived(home: Path) -> int:
     return len(list((home / "archive").glob("*/record-*.json")))
 
 
-@pytest.mark.parametrize("victims", [("samples.demo", "pointsman.cli", "tools.ledger"), ("postgres", "tools.ledger", "pointsman.cli")])
+def asked(home: Path) -> Counter[str]:
+    """How often the recorded answers were asked for each document's text."""
+    log = home / "recorded-answers.log"
+    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+    return Counter(json.dumps(json.loads(line)["body"]["messages"]) for line in lines)
+
+
+async def found(home: Path) -> tuple[dict[str, str], list[Fault]]:
+    """How each document stands, in the words of the samples' truth; and what is wrong with the records."""
+    async with Runs.open(home=home, root=ROOT) as runs:
+        stories = [await story_of(runs, await runs.get(summary.run_id)) for summary in await runs.list()]
+        faults = [fault for story in stories for fault in await verify(runs.owner.store, story.run)]
+    return {story.inputs[0].tree["name"]: end(story) for story in stories}, faults
+
+
+def end(story: Story) -> str:
+    if story.state == "waiting":
+        return str(story.questions[0].role)
+    return {"done": "posted"}.get(story.shown_state, story.shown_state)
+
+
+SERVER = "pointsman.testing.openai_server"
+
+
+@pytest.mark.parametrize("victims", [("samples.demo", SERVER, "tools.ledger"), ("postgres", "pointsman.cli", SERVER)])
 def test_killed_three_times_the_fourth_demo_ends_as_an_undisturbed_one(home: Path, victims: tuple[str, ...]) -> None:
     for number, victim in enumerate(victims):
         demo = start(home)
         wanted = 2 * (number + 1)
         deadline = time.monotonic() + 120
-        while archived(home) < wanted and demo.poll() is None:
+        while demo.poll() is None and (not asked(home) if victim == SERVER else archived(home) < wanted):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         for pid in processes(home, named=victim):
@@ -99,14 +112,17 @@ def test_killed_three_times_the_fourth_demo_ends_as_an_undisturbed_one(home: Pat
     last = start(home)
     out, _ = last.communicate(timeout=180)
     assert last.returncode == 0, out.decode()
-    truth = json.loads(DOCUMENTS.with_suffix(".json").read_text(encoding="utf-8"))
-    found = run(home, "run", "invoice", "--batch", str(DOCUMENTS))
-    ends = {document["document"]: {"done": "posted"}.get(document["state"], document["state"]) for document in found["documents"]}
-    assert ends == {name: told["end"] for name, told in truth.items()}
-    counts = ledger_counts(home)
-    posted = Counter(ends.values())["posted"]
-    claimed = posted + Counter(ends.values())["quarantined"]
+    truth = {name: told["end"] for name, told in json.loads(DOCUMENTS.with_suffix(".json").read_text(encoding="utf-8")).items()}
+    assert asyncio.run(found(home)) == (truth, [])
+    counts, requests = ledger_counts(home), asked(home)
+    end_of = Counter(truth.values())
+    posted, claimed = end_of["posted"], end_of["posted"] + end_of["controller"]
     assert all(count["applied"] == 1 for count in counts.values())
-    assert posted * 2 <= len(counts) <= posted + claimed
+    assert posted + claimed <= len(counts) <= posted + claimed + end_of["quarantined"]
     assert archived(home) == posted
-    assert asyncio.run(faults(home, [document["run"] for document in found["documents"]])) == []
+    assert len(requests) == 6, "each document that rules cannot read, and no other"
+    assert all(times <= 1 + len(victims) for times in requests.values())
+    again = start(home)
+    told, _ = again.communicate(timeout=180)
+    assert (again.returncode, "had settled before this start" in told.decode()) == (0, True)
+    assert (ledger_counts(home), asked(home), asyncio.run(found(home))) == (counts, requests, (truth, []))
