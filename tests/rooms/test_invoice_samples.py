@@ -36,7 +36,7 @@ def go(accept: Accept, path: Path) -> tuple[str, str, InvoiceState]:
     if state["findings"]:
         return "clerk", "\n".join(f"[{finding.code}] {finding.text}" for finding in state["findings"]), state
     asked = policy.decide(Facts("post_invoice", "write", {"invoice": state["invoice"]}))
-    return {"allow": "posted", "ask": str(asked.role)}.get(asked.verdict, "denied"), "", state
+    return {"allow": "posted", "ask": str(asked.needs[0].role)}.get(asked.verdict, "denied"), "", state
 
 
 def names(*ends: str) -> list[str]:
