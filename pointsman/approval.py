@@ -40,8 +40,8 @@ class Approval:
     """How many reruns had begun when it was asked."""
     k: int = 0
     """Which of the equal requests of its step it is about."""
-    rule: str = ""
-    """The id of the rule that asked."""
+    rules: tuple[str, ...] = ()
+    """The ids of the rules that matched the call, the one that asked first."""
     given: tuple[tuple[str, tuple[int, ...]], ...] = ()
     """Who has approved so far, and which of the needs (by place) that counts for."""
     value: str | None = None
@@ -53,7 +53,7 @@ class Approval:
         fields = event.fields
         return cls(
             fields["approval"], event.position, event.payloads["binding"], event.payloads["card"], fields["tool"], fields["node"],
-            needs_of(fields), fields.get("expires_at"), branch=event.branch, k=fields.get("k", 0), rule=fields.get("rule", ""),
+            needs_of(fields), fields.get("expires_at"), branch=event.branch, k=fields.get("k", 0), rules=(fields.get("rule", ""), *fields.get("matched", ())),
         )  # fmt: skip
 
     def decided(self, event: Event) -> None:
@@ -136,6 +136,10 @@ class Approvals:
     def open(self) -> list[Approval]:
         """Those that wait for a person."""
         return [approval for approval in self._by_id.values() if approval.state == "open"]
+
+    def standing(self) -> list[Approval]:
+        """Those that wait for a person, or were approved and not used yet."""
+        return [approval for approval in self._by_id.values() if approval.state in ("open", "approved")]
 
     def next_id(self, run_id: str, position: str, binding: str) -> str:
         """The id of the next question about this call; the same after a crash that lost the question."""

@@ -18,6 +18,7 @@ from pointsman.lease import Owner
 from pointsman.opening import FINISHED
 from pointsman.outside import Locked, locked
 from pointsman.policy import Need
+from pointsman.policy.revocation import Revocation, Revocations
 from pointsman.principal import KNOWN_BY, Roles
 
 _NAME = 200
@@ -67,7 +68,8 @@ async def _decided(run: Locked, run_id: str, approval_id: str, said: Said, roles
         await _expire(run, approval)
         return Conflict(f"{what} had expired at {approval.expires_at}", undone=_UNDONE, remedy="the run goes on by its exit `expired`")
     counts, refusal = _weighed(approval, said, roles, events, what)
-    reason, error = _inapplicable(approval, said, what) or refusal or ("", None)
+    revoked = Revocations(map(Revocation.of, await run.tx.fetch("revocations")))
+    reason, error = _inapplicable(approval, said, what) or _revoked(revoked, said, what) or refusal or ("", None)
     if error is not None:
         await _refuse(run, approval, said, reason, events)
         return error
@@ -108,6 +110,14 @@ def _inapplicable(approval: Approval, said: Said, what: str) -> tuple[str, Point
         )
         return "kind", Conflict(f"{what} {kind}, so it cannot be {said.decision}", undone=_UNDONE, remedy=ways)
     return None
+
+
+def _revoked(revoked: Revocations, said: Said, what: str) -> tuple[str, PointsmanError] | None:
+    """Why the word of somebody who was revoked does not count."""
+    revocation = revoked.of_principal(said.by)
+    if revocation is None:
+        return None
+    return "revoked", NotAllowed(f"{said.by} was revoked by {revocation.by}, so they do not decide on {what}", undone=_UNDONE)
 
 
 def _weighed(

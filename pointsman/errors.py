@@ -72,12 +72,28 @@ class NotFound(PointsmanError):
     """There is no such run, approval, node or graph."""
 
 
+class Withheld(Conflict):
+    """What would have begun a call was not written: something was revoked that its owner does not know, or it comes too soon."""
+
+    def __init__(self, what: str, wait: float | None = None) -> None:
+        super().__init__(what, undone="the call was not begun")
+        self.wait = wait
+        """Seconds until its rate leaves room; None where something was revoked."""
+
+
 class Denied(PointsmanError):
     """A call was refused by policy, by the node's list, or by its arguments; it was not made."""
 
 
 class LimitReached(PointsmanError):
     """A call was not begun because it could have passed a cap."""
+
+
+class TooSoon(Denied):
+    """A call was not made, since its tool's rate leaves no room yet."""
+
+    wait: float = 0.0
+    """Seconds after which it may be tried again."""
 
 
 class Rejected(PointsmanError):

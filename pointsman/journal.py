@@ -23,7 +23,7 @@ from psycopg_pool import PoolTimeout
 
 from pointsman import canonical
 from pointsman.clock import Clock
-from pointsman.errors import Conflict, LeaseLost, StoreUnavailable
+from pointsman.errors import Conflict, LeaseLost, StoreUnavailable, Withheld
 from pointsman.event import Draft, Event, Head, Kind, Row, chained
 from pointsman.store import UNREACHABLE, Store, Transaction
 
@@ -31,8 +31,8 @@ Statement = tuple[str, tuple[Any, ...]]
 """A named statement of the store with its parameters."""
 
 _LEASE_LOST, _HEAD_MOVED, _NO_LONGER, MOVED = "PM001", "PM002", "PM003", "PM004"
+_REVOKED, _TOO_SOON = "PM005", "PM006"
 """What the functions of the store raise, as SQLSTATE."""
-
 
 _REMEMBERED = 128
 """How many values a journal knows the digest of without working it out again."""
@@ -109,17 +109,23 @@ class Journal:
         """Forget what is held for a task: it did not end after all."""
         self._held.pop(task, None)
 
-    async def append(self, *drafts: Draft, statements: Sequence[Statement] = (), still: Callable[[], bool] | None = None) -> None:
+    async def append(
+        self, *drafts: Draft, statements: Sequence[Statement] = (), still: Callable[[], bool] | None = None, by: Statement | None = None
+    ) -> None:
         """Put events into the chain, with what was noted before them; durable on return.
 
-        `statements` commit with them; `still` is asked before each attempt, since something may have come from outside in between.
-        Raises `LeaseLost` when another owner has taken the run over, `Conflict` where `still` says no or a statement finds that it no
-        longer applies: then nothing was written.
+        `statements` commit with them; `still` is asked before each attempt, since something may have come from outside in between; `by` is
+        the statement that extends the chain, with what it takes beyond `extend`. Raises `LeaseLost` when another owner has taken the run
+        over, `Conflict` where `still` says no or a statement finds that it no longer applies: then nothing was written.
         """
-        if not statements and still is None:
+        if not statements and still is None and by is None:
             self._queue.extend(drafts)
             drafts = ()
-        await self._whole(self._commit(own=drafts, statements=statements, still=still))
+        await self._whole(self._commit(own=drafts, by=by, statements=statements, still=still))
+
+    async def revocations(self) -> list[DictRow]:
+        """The rows of all that was revoked."""
+        return list(await self.patiently(lambda: self._store.fetch("revocations")))
 
     async def save(self, checkpoint: Sequence[Any], tasks: Iterable[str], *, ahead: bool = False) -> None:
         """Commit LangGraph's rows (the parameters of `extend_with_checkpoint` after the events') with all that is noted and all that is held for `tasks`.
@@ -214,6 +220,10 @@ class Journal:
             raise LeaseLost(f"run {self.run_id} was taken over by another owner") from error
         if state == _NO_LONGER:
             raise Conflict(str(error).split("\n")[0]) from error
+        if state == _REVOKED:
+            raise Withheld("something was revoked that the call might rest on") from error
+        if state == _TOO_SOON and isinstance(error, psycopg.Error):
+            raise Withheld("it comes too soon", wait=float(error.diag.message_detail or 0)) from error
         if state == _HEAD_MOVED:
             return await self._catch_up(rows)
         if not isinstance(error, UNREACHABLE):

@@ -11,17 +11,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pointsman import deciding, fitting, outside, recovery
+from pointsman import deciding, fitting, inbox, outside, recovery, revoking
 from pointsman.acceptance import accept
-from pointsman.approval import Approval, Approvals
+from pointsman.approval import Approval
 from pointsman.clock import Clock
 from pointsman.controlled import Controlled
 from pointsman.engine import SETTLED, Engine
 from pointsman.errors import NotFound, PointsmanError
 from pointsman.event import Event
 from pointsman.home import open_owner
+from pointsman.inbox import Item as Item
 from pointsman.journal import events_of, payloads_of
 from pointsman.lease import TTL, Owner
+from pointsman.policy.revocation import Revocation
 from pointsman.project import Project
 from pointsman.segment import owner_here
 
@@ -73,27 +75,6 @@ class Summary:
     def of(cls, row: Mapping[str, Any]) -> Summary:
         """The summary that a row of the runs table holds."""
         return cls(*(row[name] for name in cls.__slots__))
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One question in the inbox."""
-
-    approval_id: str
-    run_id: str
-    graph: str
-    node: str
-    tool: str
-    role: str | None
-    card: Mapping[str, Any]
-    """What the person is shown, made by code."""
-    card_digest: str
-    """What a decision is bound to."""
-    expires_at: datetime | None
-    kind: str = "approval"
-    """`approval`: of one exact call; `question`: for a value."""
-    approved_by: tuple[str, ...] = ()
-    """Who has said yes so far, where it needs several people."""
 
 
 class Runs:
@@ -204,16 +185,7 @@ class Runs:
     async def inbox(self, *, role: str | None = None) -> Sequence[Item]:
         """Questions that wait for a person; those that `role` may answer, where one is named."""
         await self.fall_due()
-        items = []
-        for row in await self.owner.store.fetch("inbox", role, role):
-            card = (await payloads_of(self.owner.store, row["run_id"], [row["card_digest"]])).get(row["card_digest"], {})
-            shown = {name: row[name] for name in ("approval_id", "run_id", "graph", "node", "tool", "role", "card_digest", "expires_at")}
-            approved: tuple[str, ...] = ()
-            if card.get("quorum") or card.get("also"):
-                asked = Approvals(await events_of(self.owner.store, row["run_id"])).get(row["approval_id"])
-                approved = asked.yes if asked else ()
-            items.append(Item(card=card, kind="approval" if row["tool"] else "question", approved_by=approved, **shown))
-        return items
+        return await inbox.items(self.owner, role)
 
     async def approve(self, item: Item, *, by: str, note: str = "", known_by: str = "code") -> None:
         """Let exactly the call on the card happen; where it needs several people, say one of the yeses. `known_by` says how `by` was made sure of: `os api code`.
@@ -239,6 +211,25 @@ class Runs:
         """Answer a question with a value of the type it asks for. Raises `BadInput` where the value does not fit, `NotAllowed`, `Conflict`; then it is still open."""
         graph, card = self.graph(item.graph), await self._card(item)
         await self._decide(item, "answered", by, note, known_by, lambda asked: (fitting.fitting_answer(graph, asked, card, value), ()))
+
+    async def revoke(
+        self, *, principal: str | None = None, tool: str | None = None, rule: str | None = None, by: str, reason: str = ""
+    ) -> Sequence[Run]:
+        """Take away a principal, a tool or a rule from every run of the project, those that are running among them; the runs whose questions it voided.
+
+        From when this returns no process begins a call that it strikes. Nothing gives it back; a rule can be replaced by one of another name in
+        a new version of its policy. Raises `BadInput` where not exactly one of the three is named.
+        """
+        named = [(kind, name) for kind, name in (("principal", principal), ("tool", tool), ("rule", rule)) if name is not None]
+        kind, name = named[0] if len(named) == 1 else ("", "")
+        _, touched = await revoking.revoke(self.owner, kind, name, by=by, reason=reason)
+        for run_id in touched:
+            await self._go_on(run_id)
+        return [await self.get(run_id) for run_id in touched]
+
+    async def revocations(self) -> Sequence[Revocation]:
+        """All that was revoked in this project, the oldest first."""
+        return await revoking.revocations(self.owner)
 
     async def reconcile(self, run: Run, call: str, *, happened: bool, result: Any = None, by: str) -> None:
         """Say whether an effect of unknown outcome happened, and with what result; then go on. Raises `NotFound`, `Conflict`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pointsman.cli import act, evaluation, look, new, settle, start
+from pointsman.cli import act, evaluation, look, narrow, new, settle, start
 
 app = typer.Typer(
     name="pointsman",
@@ -29,6 +29,8 @@ app.command("answer")(settle.answer)
 app.command("resume")(act.resume)
 app.command("rerun")(act.rerun)
 app.command("cancel")(act.cancel)
+app.command("check")(narrow.check)
+app.command("revoke")(narrow.revoke)
 app.command("doctor")(look.doctor)
 app.add_typer(evaluation.app)
 

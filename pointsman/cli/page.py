@@ -169,7 +169,8 @@ def _route(step: Step) -> Text:
 def _call(call: Call) -> list[tuple[str, Text]]:
     if call.value is not None:
         return [("took", Text.assemble(plain(call.target), " = ", clipped(call.value, 60)))]
-    facts = [f"{call.verdict} by rule {plain(call.rule or '')}"] if call.verdict else []
+    others = ", ".join(plain(name) for name in call.matched if name != call.rule)
+    facts = [f"{call.verdict} by rule {plain(call.rule or '')}{f' over {others}' if others else ''}"] if call.verdict else []
     facts += [f"key {call.key[:8]}"] if call.key else []
     facts += [f"sent {call.sends} times under one key"] if call.sends > 1 else []
     facts += [f"outcome told by {plain(call.told_by)}"] if call.told_by else []

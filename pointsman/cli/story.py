@@ -70,6 +70,9 @@ class Call:
     """done · failed · unknown · denied · limit · rejected · expired; `open` while nothing is on record."""
     verdict: str | None = None
     rule: str | None = None
+    """The id of the rule that decided."""
+    matched: list[str] = field(default_factory=list)
+    """The ids of all rules that were about it, where there were several."""
     key: str | None = None
     """The idempotency key the outside system was given."""
     request: Value | None = None

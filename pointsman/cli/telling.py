@@ -120,6 +120,9 @@ class _Teller:
         for value in self._story.outputs:
             value.new = (value.name, canonical.dumps(value.tree)) not in given
 
+    def _policy_changed(self, event: Event) -> None:
+        self._mark("revoked", event, f"the {event.fields['revoked']} {event.fields['name']} was revoked")
+
     # Steps
 
     def _step_started(self, event: Event) -> None:
@@ -237,6 +240,7 @@ class _Teller:
         if call is None:
             fields = event.fields
             call = self._calls[name] = Call(name, event.position, fields.get("target", ""), fields.get("effect", "read"), event.branch)
+            call.matched = list(fields.get("matched", ()))
             call.verdict, call.rule, call.key, call.request = (
                 fields.get("verdict"),
                 fields.get("rule"),

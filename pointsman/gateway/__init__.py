@@ -12,29 +12,33 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from langgraph.errors import GraphDrained
 
 from pointsman.approval import Approvals
 from pointsman.clock import Clock
-from pointsman.errors import Conflict, Denied, LeaseLost, OutcomeUnknown, PointsmanError
+from pointsman.errors import Conflict, Denied, LeaseLost, OutcomeUnknown, PointsmanError, Withheld
 from pointsman.event import Draft, Event
 from pointsman.gateway.accounts import Accounts
 from pointsman.gateway.asking import Asking
 from pointsman.gateway.judging import judge
 from pointsman.gateway.modelling import model_request
+from pointsman.gateway.permits import Permits
 from pointsman.gateway.position import Positions
 from pointsman.gateway.request import Request, tool_request
-from pointsman.gateway.sending import Sending, recorded_error
+from pointsman.gateway.returning import Returning
+from pointsman.gateway.sending import Sending
 from pointsman.gateway.step import Step, follow
 from pointsman.gateway.steps import Steps
-from pointsman.gateway.tape import Recorded, Tape, divergence
+from pointsman.gateway.tape import Tape, divergence
 from pointsman.journal import Journal, Statement
 from pointsman.lease import Lease
-from pointsman.limit import Limits, Spend
+from pointsman.limit import Limits
 from pointsman.model.call import ModelCall
 from pointsman.policy import Policy, Verdict
+from pointsman.policy.revocation import Revocation
 from pointsman.price import Price
 from pointsman.tool import Contract
 
@@ -66,6 +70,7 @@ class Gateway:
         self.clock = clock
         self.tape = Tape(events)
         self.approvals = Approvals(events)
+        self.permits = Permits(journal, rules.principal, events)
         self.accounts = Accounts(rules.limits, clock, events)
         parks = sum(1 for event in events if event.kind == "run.parked")
         self.steps = Steps(rules.policy, parks, Positions(events), self.tape, self.accounts, journal)
@@ -75,6 +80,7 @@ class Gateway:
         """`failed` or `quarantined` once the run has reached that end."""
         self.sending = Sending(self)
         self._asking = Asking(self)
+        self._returning = Returning(self)
         self._read = read
         repairs = [event for event in events if event.kind == "run.repaired"]
         self._rerun = set(repairs[-1].fields["positions"]) if repairs else set()
@@ -103,19 +109,28 @@ class Gateway:
             return await self.call(edited, step)
         found = self.tape.exact(step.ns, request.target, digest, k, step.attempt)
         if found is not None and found.outcome not in (None, "unknown"):
-            return await self._give_back(request, step, found)
+            return await self._returning.give_back(request, step, found)
         if found is not None:
-            return await self._resolve(request, step, found)
+            return await self._returning.resolve(request, step, found)
         call_id = step.call_id(request.target, digest, k)
         where = {"call": call_id, "ns": step.ns, "target": request.target, "effect": request.effect}
         facts = where | {"k": k, "attempt": step.attempt, "depth": depth}
         earlier = self.tape.earlier(step.position, request.target, digest, k, step.ns, is_effect=request.is_effect)
         if earlier is not None:
-            return await self._give_again(request, step, digest, facts, earlier)
+            return await self._returning.give_again(request, step, digest, facts, earlier)
         if request.is_effect:  # what only reads may come in another order (gathered branches); its step is checked when it ends
             self._check_divergence(request.target, step)
+        return await self.permits.kept(partial(self._begun, request, step, digest, facts))
+
+    async def _begun(self, request: Request, step: Step, digest: str, facts: dict[str, Any]) -> Any:
+        """A call that is not on record: judged, and begun where it may be. Raises `Withheld` where that has to be done anew."""
+        call_id, k = facts["call"], facts["k"]
         corrected = self.tape.other_effect(step.position, request.target, digest, step.ns) if request.is_effect else None
         decision = judge(request, step, self.accounts.run.settled, self.rules.principal, corrected)
+        revocation = self.permits.against(decision, request.target)
+        if revocation is not None:
+            self.strike(revocation)
+            decision = revocation.denial(decision)
         if decision.verdict is Verdict.DENY:
             raise await self._asking.deny(step, digest, facts, decision, Denied)
         exceeded = request.unbounded or step.account.reserve(call_id, request.worst) or self._calls_exceeded(step)
@@ -129,17 +144,24 @@ class Gateway:
             except BaseException:
                 step.account.release(call_id)
                 raise
-        facts |= request.facts
-        facts |= {
+        told = {
+            **facts,
+            **request.facts,
             "verdict": decision.verdict.value,
             "rule": decision.rule,
+            "matched": list(decision.matched) if len(decision.matched) > 1 else None,
             # An effect that is made once more after it was corrected in between is another one to the outside.
             "key": step.key(
                 self.journal.run_id, request.target, digest, k + self.tape.times(step.position, request.target, digest, k, step.ns)
             ),
         }
         step.spend_call()
-        return await self._handed(step, self.sending.own(call_id, self.sending.send(request, step, digest, facts, approval)))
+        try:
+            return await self.handed(step, self.sending.own(call_id, self.sending.send(request, step, digest, told, approval)))
+        except Withheld as error:
+            if error.wait is None:
+                raise
+            raise await self._asking.too_soon(step, digest, facts, request.target, error.wait) from None
 
     def value(self, target: str, make: Callable[[], str]) -> str:
         """A value of the clock or of chance as text, the same whenever the step is executed again. It rides, so it is durable before any call that could depend on it."""
@@ -154,7 +176,7 @@ class Gateway:
             return str(found.fields["value"])
         text = make()
         fields = {"call": step.call_id(target, digest, k), "ns": step.ns, "target": target, "k": k, "attempt": step.attempt}
-        self._note(
+        self.note(
             self.journal.draft(
                 "call.outcome", step.position, payloads={"request": digest}, **fields, outcome="done", value=text, depth=depth
             )
@@ -190,6 +212,7 @@ class Gateway:
         """Something came from outside while the run was going on."""
         self.approvals.add(event)
         self.tape.add(event)
+        self.permits.add(event)
         if event.kind in ("run.cancelled", "run.paused"):
             self.stop = PointsmanError(f"the run was {event.kind.removeprefix('run.')}", undone="nothing more is begun")
 
@@ -202,41 +225,10 @@ class Gateway:
         if not self.lease.holds():
             self.lease.check()
 
-    async def _give_back(self, request: Request, step: Step, found: Recorded) -> Any:
-        self.tape.consume(found.call)
-        if found.outcome in ("done", "failed"):
-            step.spend_call()
-        if found.outcome != "done":
-            raise recorded_error(found, await self.payload(found.payloads["error"]))
-        return request.revive(await self.payload(found.payloads["result"]))
-
-    async def _resolve(self, request: Request, step: Step, found: Recorded) -> Any:
-        """A call that was begun and whose outcome is not known: sent again under its key, or asked about, or left to a person; never a blind second effect."""
-        self.tape.consume(found.call)
-        step.spend_call()
-        under_way = self.sending.under_way(found.call)  # begun by an earlier attempt that did not wait for it
-        if under_way is not None:
-            return await self._handed(step, under_way)
-        step.account.hold(found.call, Spend.of(found.fields.get("reserve", {})))
-        return await self._handed(step, self.sending.own(found.call, self.sending.resolve(request, step, found)))
-
-    async def _give_again(self, request: Request, step: Step, digest: str, facts: dict[str, Any], earlier: Recorded) -> Any:
-        """In a rerun: an equal call finished at this position before. It is given again, and put on this branch's record."""
-        result = earlier.payloads["result"]
-        step.spend_call()
-        kept = {name: earlier.fields[name] for name in ("verdict", "rule", "key") if name in earlier.fields}
-        self._note(
-            self.journal.draft(
-                "call.outcome",
-                step.position,
-                payloads={"request": digest, "result": result},
-                **facts,
-                **kept,
-                outcome="done",
-                given=earlier.call,
-            )
-        )
-        return request.revive(await self.payload(result))
+    def strike(self, revocation: Revocation) -> None:
+        """Put on record, once, that a revocation touches this run."""
+        for draft in self.permits.noted(revocation):
+            self.note(draft)
 
     def _check_divergence(self, target: str, step: Step) -> None:
         left = self.tape.left_over(step.ns, step.attempt, target)
@@ -247,13 +239,13 @@ class Gateway:
     def _calls_exceeded(self, step: Step) -> str | None:
         return step.closed or (f"node {step.node} may make no more calls in one step" if step.calls_left == 0 else None)
 
-    async def append(self, draft: Draft, statements: Sequence[Statement] = (), *, begins: bool = False) -> None:
-        """Append an event of this segment, and take it into what the segment knows; one that begins a call only while nothing has stopped the run from outside.
+    async def append(self, draft: Draft, statements: Sequence[Statement] = (), *, begins: Statement | None = None) -> None:
+        """Append an event of this segment, and take it into what the segment knows; one that begins a call, as `permits` says, only while nothing has stopped the run from outside.
 
-        Raises `LeaseLost`, `Conflict`.
+        Raises `LeaseLost`, `Conflict`, `Withheld`.
         """
         try:
-            await self.journal.append(draft, statements=statements, still=(lambda: self.stop is None) if begins else None)
+            await self.journal.append(draft, statements=statements, still=(lambda: self.stop is None) if begins else None, by=begins)
         except LeaseLost:
             self.lease.lost = True
             raise
@@ -261,7 +253,8 @@ class Gateway:
             raise self.stop or error from None
         self._know(draft)
 
-    def _note(self, draft: Draft) -> None:
+    def note(self, draft: Draft) -> None:
+        """Let an event of this segment ride with its next commit, and take it into what the segment knows."""
         self.journal.note(draft)
         self._know(draft)
 
@@ -272,10 +265,11 @@ class Gateway:
         )
         self.tape.add(event)
         self.approvals.add(event)
+        self.permits.add(event)
         if "call" in draft.fields:
             self.tape.consume(draft.fields["call"])
 
-    async def _handed(self, step: Step, task: asyncio.Task[Any]) -> Any:
+    async def handed(self, step: Step, task: asyncio.Task[Any]) -> Any:
         """Wait for a call in its task of the run: a node that is cancelled does not take the call with it."""
         try:
             return await asyncio.shield(task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from langgraph.types import Interrupt
 from pointsman import approval as approvals_
 from pointsman import canonical
 from pointsman.approval import Approval
-from pointsman.errors import Denied, Expired, LimitReached, PointsmanError, Rejected
+from pointsman.errors import Denied, Expired, LimitReached, PointsmanError, Rejected, TooSoon
 from pointsman.gateway.request import Request
 from pointsman.gateway.step import Step
 from pointsman.gateway.tape import Recorded
@@ -41,6 +42,24 @@ class Asking:
             rule=decision.rule,
             matched=list(decision.matched) if len(decision.matched) > 1 else None,
             outcome=error.__name__.lower(),
+        )
+        await self._gateway.append(draft)
+        return raised
+
+    async def too_soon(self, step: Step, digest: str, facts: dict[str, Any], target: str, wait: float) -> PointsmanError:
+        """Put on record that the rate of a tool leaves no room yet; the error to raise, which says how long to wait."""
+        seconds = math.ceil(wait * 1000) / 1000
+        raised = TooSoon(
+            f"the rate of {target} is used up for another {seconds:g} s",
+            step=step.position,
+            undone="the call was not begun",
+            remedy="try it later",
+        )
+        raised.wait = seconds
+        told = {"type": "TooSoon", "what": raised.what, "wait": str(seconds)}
+        payloads = {"request": digest, "error": self._gateway.journal.payload(told)}
+        draft = self._gateway.journal.draft(
+            "call.denied", step.position, payloads=payloads, **facts, verdict=Verdict.DENY.value, rule="rate", outcome="denied"
         )
         await self._gateway.append(draft)
         return raised
@@ -142,7 +161,7 @@ class Asking:
             "ask.opened", step.position, payloads={"binding": binding, "card": gate.journal.payload_of(card)}, **fields
         )
         shown = (approval_id, step.position, binding, draft.payloads["card"], tool, step.node, decision.needs, expires)
-        await gate.append(draft, statements=[approvals_.opened(gate.journal.run_id, Approval(*shown))])
+        await gate.append(draft, statements=[approvals_.opened(gate.journal.run_id, Approval(*shown))], begins=gate.permits.asked())
         approval = gate.approvals.get(approval_id)
         assert approval is not None
         return approval

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from pointsman import approval as approvals_
 from pointsman import canonical, errors
 from pointsman.approval import Approval
-from pointsman.errors import BadInput, OutcomeUnknown, PointsmanError, ToolFailed
+from pointsman.errors import BadInput, Denied, OutcomeUnknown, PointsmanError, ToolFailed, TooSoon
 from pointsman.gateway.request import Request
 from pointsman.gateway.step import Step
 from pointsman.gateway.tape import Recorded
 from pointsman.limit import Spend
+from pointsman.policy import Decision, Verdict
 from pointsman.wall import passage
 
 if TYPE_CHECKING:
@@ -58,15 +59,21 @@ class Sending:
         }
         draft = gate.journal.draft("call.intent", step.position, payloads={"request": digest}, **fields)
         try:
-            await gate.append(draft, [approvals_.consumed(approval)] if approval else (), begins=True)
+            await gate.append(draft, [approvals_.consumed(approval)] if approval else (), begins=gate.permits.begun(request, step))
         except PointsmanError:
             step.account.release(facts["call"])
+            step.keep_call()
             raise
         return await self._perform(request, step, facts["call"], facts["key"])
 
     async def resolve(self, request: Request, step: Step, found: Recorded) -> Any:
         """A call on record without a known outcome: see the four cases in `ARCHITECTURE.md`."""
         gate = self._gateway
+        decided = Decision(Verdict.ALLOW, found.fields.get("rule", ""), "", matched=tuple(found.fields.get("matched", ())))
+        revocation = gate.permits.against(decided, request.target)
+        if revocation is not None:
+            gate.strike(revocation)
+            raise await self._withdrawn(request, step, found, revocation.denial(decided).reason)
         if not request.is_effect or request.keyed:
             return await self._send_again(request, step, found)
         if request.probe is None:
@@ -89,13 +96,24 @@ class Sending:
         step.account.settle(found.call, request.worst)
         return request.revive(canonical.encode(result))
 
+    async def _withdrawn(self, request: Request, step: Step, found: Recorded, why: str) -> PointsmanError:
+        """A call that was begun, whose outcome is not known, and that may no longer be made: what to raise."""
+        if not request.is_effect:
+            error = Denied(why, step=step.position, undone="it was not sent again")
+            await self._failed(step, found.call, error, replace(request.worst, seconds=Decimal(0)))
+            return error
+        if found.outcome is None:
+            await self._unknown(step, found.call, why, Spend(tool_calls=1))
+        return _unknown_error(replace(request, keyed=False, probe=None), step, found.call, why)
+
     async def _send_again(self, request: Request, step: Step, found: Recorded) -> Any:
         fields = {
             **{name: value for name, value in found.fields.items() if name not in ("approval", "outcome", "error")},
             "again": found.again + 1,
         }
         await self._gateway.append(
-            self._gateway.journal.draft("call.intent", step.position, payloads={"request": found.digest}, **fields), begins=True
+            self._gateway.journal.draft("call.intent", step.position, payloads={"request": found.digest}, **fields),
+            begins=self._gateway.permits.begun(request, step, again=True),
         )
         return await self._perform(request, step, found.call, found.fields["key"])
 
@@ -132,7 +150,7 @@ class Sending:
         await self._settle(step, call, spent)
         return request.revive(tree)
 
-    async def _failed(self, step: Step, call: str, error: ToolFailed, spent: Spend) -> None:
+    async def _failed(self, step: Step, call: str, error: PointsmanError, spent: Spend) -> None:
         await self._outcome(step, call, "failed", {"type": type(error).__name__, "what": error.what}, spent)
 
     async def _unknown(self, step: Step, call: str, what: str, spent: Spend) -> None:
@@ -163,6 +181,8 @@ def recorded_error(found: Recorded, told: dict[str, str]) -> PointsmanError:
     kind = getattr(errors, told["type"], ToolFailed)
     error: PointsmanError = kind(told["what"], step=found.position)
     error.recorded = True
+    if isinstance(error, TooSoon):
+        error.wait = float(told["wait"])
     return error
 
 

@@ -102,6 +102,11 @@ class Step:
         if self.calls_left is not None:
             self.calls_left -= 1
 
+    def keep_call(self) -> None:
+        """The call was not begun after all."""
+        if self.calls_left is not None:
+            self.calls_left += 1
+
     def call_id(self, target: str, digest: str, k: int) -> str:
         """The id of one call: of this execution's namespace and try, the target, the request and its count."""
         return hashlib.sha256(f"{self.ns}\n{target}\n{digest}\n{k}\n{self.attempt}".encode()).hexdigest()[:16]

@@ -4,6 +4,10 @@
 -- One owner's events and payloads, alone.
 SELECT pointsman.extend(%s, %s, %s, %s, %s, %s, %s::json, %s::json)
 
+-- name: extend_permitted
+-- The same for what may follow only while nothing that its owner does not know was revoked, and while each rate of the tool leaves room.
+SELECT pointsman.extend_permitted(%s, %s, %s, %s, %s, %s, %s::json, %s::json, %s::bigint, %s, %s::int[], %s::float8[])
+
 -- name: extend_with_checkpoint
 -- The same together with LangGraph's writes, blobs and checkpoint: all or nothing, in one round trip.
 WITH fence AS MATERIALIZED (
@@ -136,3 +140,13 @@ SELECT max(branch) AS branch FROM pointsman.journal WHERE run_id = %s
 -- name: runs_with_due_approvals
 SELECT DISTINCT a.run_id FROM pointsman.approval a JOIN pointsman.run r USING (run_id)
 WHERE a.state = 'open' AND a.expires_at <= %s AND r.state NOT IN ('done', 'failed', 'cancelled') AND (%s::text IS NULL OR a.run_id = %s)
+
+-- name: revoke
+SELECT * FROM pointsman.revoke(%s, %s, %s, %s)
+
+-- name: revocations
+SELECT * FROM pointsman.revocation ORDER BY number
+
+-- name: runs_with_standing_approvals
+SELECT DISTINCT a.run_id FROM pointsman.approval a JOIN pointsman.run r USING (run_id)
+WHERE a.state IN ('open', 'approved') AND a.tool <> '' AND r.state NOT IN ('done', 'failed', 'cancelled')

@@ -225,3 +225,37 @@ def test_an_operating_system_user_acts_under_the_name_that_the_project_gives(pro
     finally:
         roles.write_text(text)
     assert project.run("reject", question).code == 0
+
+
+def test_check_finds_what_is_wrong_with_a_policy_and_who_is_to_decide(project: Project) -> None:
+    sound = project.run("check")
+    assert (sound.code, "Nothing found" in sound.out) == (0, True), sound.out + sound.err
+    rules = 'odd = flow("odd", False, role="chief")\n'
+    wrong = 'from pointsman import allow, arg\nbad = Workflow(State, name="bad", policy=Policy(allow("pya"), allow(pay, when=(arg("bill.total") > 5) & (arg("bill.total") < 5))))\n'
+    wrong += 'bad.add_node("a", lambda state: {}).add_edge(START, "a")\nbad = bad.compile()\n'
+    (project.root / "graphs" / "odd.py").write_text("from graphs.bills import *\nfrom graphs.bills import flow, pay\n" + rules)
+    (project.root / "graphs" / "bad.py").write_text("from graphs.bills import *\nfrom graphs.bills import pay\n" + wrong)
+    for file, variable, words in (("odd", "odd", "no role 'chief'"), ("bad", "bad", "contradicts itself")):
+        found = project.run("check", f"graphs/{file}.py:{variable}")
+        assert (found.code, words in " ".join(found.out.split())) == (1, True), found.out + found.err
+    told = project.json("check", "graphs/odd.py:odd")
+    assert [(finding["graph"], finding["wrong"]) for finding in told] == [("graphs/odd.py:odd", False)]
+
+
+def test_revoke_takes_effect_in_a_process_that_is_waiting(project: Project) -> None:
+    """Last of all: nothing is paid in this project afterwards."""
+    before = len(paid(project))
+    question = started(project, "single", "eve")
+    assert "Nothing is revoked" in project.run("revoke").out
+    assert project.run("revoke", "--tool", "pay", "--rule", "ask-1").code == 2
+    revoked = project.run("revoke", "--tool", "pay", "--reason", "the bank is closed")
+    assert (revoked.code, "questions of" in revoked.out) == (0, True), revoked.out + revoked.err
+    assert project.run("approve", question, "--as", "dana").code == 2
+    run = project.run_of("done")
+    page = " ".join(project.run("show", run, "--verify").out.split())
+    assert "the tool pay was revoked by lee: the bank is closed" in page
+    assert "chain whole" in page
+    assert paid(project)[before:] == []
+    listed = project.run("revoke")
+    assert "the bank is closed" in listed.out
+    assert [(each["kind"], each["name"], each["by"]) for each in project.json("revoke")] == [("tool", "pay", "lee")]

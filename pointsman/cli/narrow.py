@@ -1,0 +1,110 @@
+"""The commands about what may be done at all: `check`, which finds what is wrong with it, and `revoke`, which takes some of it away."""
+
+# ruff: noqa: PLC0415 - a command imports what it needs when it is called, so that `--help` does not load LangGraph (four CPU-seconds)
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pointsman.cli.act import Reason
+from pointsman.cli.desk import DONE, FINDING, As, Desk, Json, perform
+
+if TYPE_CHECKING:
+    from pointsman.policy.revocation import Revocation
+    from pointsman.project import Project
+
+
+def check(
+    graph: Annotated[list[str] | None, typer.Argument(metavar="[GRAPH]...", help="Keys of langgraph.json, or FILE:VAR; else all.")] = None,
+    json: Json = False,
+) -> None:
+    """Say what is wrong or odd about workflows and their policies.
+
+    Runs nothing and needs no database. Exit code 1 where there is a finding.
+    """
+
+    async def command(desk: Desk) -> int:
+        from rich.text import Text
+
+        from pointsman.cli.page import rows
+        from pointsman.cli.plain import plain
+        from pointsman.project import Project
+
+        project = Project()
+        found = [{"graph": name, **finding} for name in graph or sorted(project.graphs) for finding in _findings(project, name)]
+        grid = rows(head=("graph", "", "found"), least=(8, 5))
+        for finding in found:
+            mark = Text("wrong", "bold red") if finding["wrong"] else Text("odd", "yellow")
+            grid.add_row(Text(plain(str(finding["graph"]))), mark, Text(plain(str(finding["what"]))))
+        desk.give(found, *([grid] if found else [Text("Nothing found.", "green")]))
+        return FINDING if found else DONE
+
+    perform(command, json)
+
+
+def _findings(project: Project, name: str) -> list[dict[str, Any]]:
+    from pointsman.errors import UnsafeGraph
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # told below, with what is known of roles besides
+            loaded = project.graph(name)
+    except UnsafeGraph as error:
+        return [{"what": finding, "wrong": True} for finding in error.findings]
+    return [{"what": f"policy, {finding}", "wrong": finding.wrong} for finding in loaded.lint(project.roles)]
+
+
+def revoke(
+    principal: Annotated[
+        str | None, typer.Option("--principal", metavar="NAME", help="A person or service: no call is made for them.")
+    ] = None,
+    tool: Annotated[str | None, typer.Option("--tool", metavar="NAME", help="A tool, or a model as provider:name.")] = None,
+    rule: Annotated[str | None, typer.Option("--rule", metavar="ID", help="A rule of a policy: from now on it denies.")] = None,
+    *,
+    reason: Reason = "",
+    by: As = None,
+    json: Json = False,
+) -> None:
+    """Take away a person, a tool or a rule, from every run and at once; without any of these, list what was.
+
+    Runs that are going on obey at their next call; questions that rest on it are void. There is no way back but a new version.
+    """
+
+    async def command(desk: Desk) -> int:
+        from rich.text import Text
+
+        from pointsman.cli.plain import plain
+        from pointsman.cli.printable import counted
+        from pointsman.runs import Runs
+
+        async with Runs.open() as runs:
+            if principal is tool is rule is None:
+                _list(desk, await runs.revocations())
+                return DONE
+            person = runs.project.roles.acting(by)
+            touched = await runs.revoke(principal=principal, tool=tool, rule=rule, by=person.name, reason=reason)
+            for run in touched:
+                await run.settled()
+        name = next(name for name in (principal, tool, rule) if name is not None)
+        void = f"; questions of {counted(len(touched), 'run')} are void" if touched else ""
+        desk.give({"revoked": name, "touched": [run.run_id for run in touched]}, Text(f"{plain(name)} is revoked{void}."))
+        return DONE
+
+    perform(command, json)
+
+
+def _list(desk: Desk, revoked: Any) -> None:
+    from dataclasses import asdict
+
+    from rich.text import Text
+
+    from pointsman.cli.page import rows
+    from pointsman.cli.plain import plain
+
+    grid = rows(head=("", "revoked", "by", "reason"), least=(4, 8, 4))
+    each: Revocation
+    for each in revoked:
+        grid.add_row(Text(each.kind, "dim"), Text(plain(each.name), "bold"), Text(plain(each.by)), Text(plain(each.reason)))
+    desk.give([asdict(each) for each in revoked], *([grid] if revoked else [Text("Nothing is revoked.")]))

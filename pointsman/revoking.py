@@ -1,0 +1,66 @@
+"""Taking something away from all runs, while they go on: a person or service, a tool, a rule.
+
+Once `revoke` returns, no call begins that it strikes, in any process; whoever begins one proves in the same transaction that it knows. What
+rests on it and waits for a person is void. It is told on the record of each run that it touches: of those whose questions it voids at once, of
+others with the first call that it strikes. A process that dies in between leaves questions open that lead to no call, and no more.
+"""
+
+from __future__ import annotations
+
+from pointsman.approval import Approval, Approvals, expired
+from pointsman.errors import BadInput
+from pointsman.event import Event
+from pointsman.gateway.permits import changed
+from pointsman.journal import draft_event
+from pointsman.lease import Owner
+from pointsman.opening import FINISHED
+from pointsman.outside import locked
+from pointsman.policy.revocation import KINDS, Revocation
+
+
+async def revoke(owner: Owner, kind: str, name: str, *, by: str, reason: str) -> tuple[Revocation, list[str]]:
+    """Take something away; it, and the runs whose questions it voided. Raises `BadInput`."""
+    if kind not in KINDS or not name.strip() or not by.strip():
+        raise BadInput(
+            f"revoke({kind}={name!r}, by={by!r}) names nothing, or nobody",
+            undone="nothing was revoked",
+            remedy=f"name one of {', '.join(KINDS)}, and who revokes it",
+        )
+    async with owner.store.transaction() as tx:
+        row = await tx.one("revoke", kind, name, by, reason)
+    assert row is not None
+    revocation = Revocation.of(row)
+    return revocation, [
+        row["run_id"] for row in await owner.store.fetch("runs_with_standing_approvals") if await _void(owner, row["run_id"], revocation)
+    ]
+
+
+async def revocations(owner: Owner) -> list[Revocation]:
+    """All that was revoked, the oldest first."""
+    return [Revocation.of(row) for row in await owner.store.fetch("revocations")]
+
+
+async def _void(owner: Owner, run_id: str, revocation: Revocation) -> bool:
+    """Void the questions of a run about calls that rest on what was revoked; whether there are any."""
+    async with locked(owner, run_id) as run:
+        events = await run.events()
+        void = [approval for approval in Approvals(events).standing() if _rests_on(approval, events, revocation)]
+        if not void or run.row["state"] in FINISHED:
+            return False
+        reason = await run.keep(revocation.reason)
+        await run.append(changed(lambda kind, **told: draft_event(kind, owner.clock, **told), revocation, reason))
+        for approval in void:
+            await run.append(
+                draft_event("ask.expired", owner.clock, approval.position, approval=approval.approval_id, revocation=revocation.number)
+            )
+            statement, values = expired(approval)
+            await run.tx.run(statement, *values)
+    return True
+
+
+def _rests_on(approval: Approval, events: list[Event], revocation: Revocation) -> bool:
+    """Whether a question is about a call that the revocation strikes, or has a yes of whom it takes away."""
+    if approval.asks_for_value:
+        return False
+    strikes = revocation.strikes(tool=approval.tool, principal=events[0].fields.get("by"), rules=approval.rules)
+    return strikes or (revocation.kind == "principal" and revocation.name in approval.yes)
