@@ -29,7 +29,7 @@ from pointsman.project import Project
 from pointsman.runs import Runs
 from pointsman.store import Store, Transaction
 
-_EXTENDING = ("accept", "open", "extend", "extend_with_checkpoint", "close")
+_EXTENDING = ("accept", "open", "extend", "extend_permitted", "extend_with_checkpoint", "close")
 _ROWS = 6
 """Which parameter of those statements holds the events."""
 
