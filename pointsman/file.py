@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from pointsman.errors import BadInput, NotFound
+from pointsman.home import data_folder
 from pointsman.wall import passage
 
 MAX_BYTES = 50_000_000
@@ -53,8 +54,6 @@ class InputFile(BaseModel):
 
     def read_bytes(self) -> bytes:
         """The content, as it was when the run was accepted. Raises `NotFound` where the kept copy is gone or was altered."""
-        from pointsman.home import data_folder  # noqa: PLC0415 - the folder is looked up when a file is read, not when a state is declared
-
         given = contents.get()
         content = kept_content(data_folder(), self.sha256) if given is None else given.get(self.sha256)
         if content is None:

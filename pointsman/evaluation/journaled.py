@@ -21,7 +21,7 @@ ENDS = {"run.sealed": "done", "run.failed": "failed", "run.cancelled": "cancelle
 async def trace_of(runs: Runs, run: Run) -> Trace:
     """The trace of a run as it stands now, its input files with it. Raises `Conflict` where its record was changed."""
     store = runs.owner.store
-    async with store.transaction() as tx:
+    async with store.transaction(frozen=True) as tx:
         rows = tuple(Row(**found) for found in await tx.fetch("read_events", run.run_id, 0))
         salt = (await tx.fetch("read_salt", run.run_id))[0]["salt"]
     payloads = await runs.payloads(run)

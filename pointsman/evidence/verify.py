@@ -27,7 +27,7 @@ async def verify(store: Store, run_id: str) -> list[Fault]:
     Finds a changed, missing, moved or doubled event, a head that is not the end of the chain, and a payload that is gone or is not
     what its digest was taken over. The end of a chain can only be vouched for by what lies outside it: here, the head row.
     """
-    async with store.transaction() as tx:
+    async with store.transaction(frozen=True) as tx:  # the run may be going on
         rows = [Row(**record) for record in await tx.fetch("read_events", run_id, 0)]
         head = await tx.one("read_head", run_id)
         salt = await tx.fetch("read_salt", run_id)

@@ -62,6 +62,8 @@ class Tape:
         """The `step.started` that belongs to it."""
         self.reasons: dict[str, str] = {}
         """Payload digest of the reason of the newest route to each node."""
+        self.routes: dict[str, Event] = {}
+        """The newest `route.taken` of each position."""
         self._starts: dict[str, Event] = {}
         for event in events:
             self.add(event)
@@ -77,9 +79,10 @@ class Tape:
         elif event.kind == "step.finished":
             self.outputs[event.position] = event
             self.inputs[event.position] = self._starts[event.position]
-        elif event.kind == "route.taken" and "reason" in event.payloads:
-            for target in event.fields["to"]:
-                self.reasons[target] = event.payloads["reason"]
+        elif event.kind == "route.taken":
+            self.routes[event.position] = event
+            if "reason" in event.payloads:
+                self.reasons.update(dict.fromkeys(event.fields["to"], event.payloads["reason"]))
 
     def exact(self, ns: str, target: str, digest: str, k: int, attempt: str) -> Recorded | None:
         """The call to give back, repeat or resolve when a step of this namespace asks again."""

@@ -19,6 +19,7 @@ from pointsman.gateway.step import Step
 from pointsman.gateway.tape import divergence
 from pointsman.limit import Limits
 from pointsman.node.declared import signature
+from pointsman.node.update import fields_of, parts_of
 from pointsman.policy import Policy
 from pointsman.schema import Schema
 from pointsman.tool import Contract, port
@@ -186,7 +187,7 @@ async def _begin(node: Node, state: Any, config: RunnableConfig, runtime: Runtim
     step = Step(place, gateway.steps.attempt(place.ns, attempt), account, policies, node.tools, node.calls)
     gateway.steps.begin(step)
     gateway.journal.drop(place.task)
-    shown = _fields(_narrow(node, state))
+    shown = fields_of(_narrow(node, state))
     payloads = {f"input.{name}": gateway.journal.payload(value) for name, value in shown.items()}
     checkpoint = runtime.execution_info.checkpoint_id if runtime.execution_info else ""
     fields = {
@@ -206,18 +207,8 @@ async def _begin(node: Node, state: Any, config: RunnableConfig, runtime: Runtim
 def _narrow(node: Node, state: Any) -> Any:
     if node.reads is None:
         return state
-    fields = _fields(state)
+    fields = fields_of(state)
     return {name: fields[name] for name in node.reads if name in fields}
-
-
-def _fields(state: Any) -> Mapping[str, Any]:
-    if isinstance(state, Mapping):
-        return state
-    if hasattr(state, "model_dump"):
-        return {name: getattr(state, name) for name in type(state).model_fields}
-    if hasattr(state, "__dataclass_fields__"):
-        return {name: getattr(state, name) for name in state.__dataclass_fields__}
-    return {"state": state}
 
 
 def _visit(position: str) -> int:
@@ -226,7 +217,7 @@ def _visit(position: str) -> int:
 
 def _finish(node: Node, step: Step, gateway: Gateway, outcome: Outcome) -> Any:
     """Check what the step returned, note its end, and give LangGraph the update."""
-    update, gotos = _parts(outcome.update)
+    update, gotos = parts_of(outcome.update)
     _check_writes(node, step, update)
     for target in gotos:
         name = target.node if isinstance(target, Send) else target
@@ -255,21 +246,6 @@ def _finish(node: Node, step: Step, gateway: Gateway, outcome: Outcome) -> Any:
     return outcome.update
 
 
-def _parts(update: Any) -> tuple[dict[str, Any], list[Any]]:
-    """The state update and the targets of what a node returned: None, a mapping, a model, a `Command`, or a list of those."""
-    if update is None:
-        return {}, []
-    if isinstance(update, Command):
-        goto = update.goto if isinstance(update.goto, list | tuple) else [update.goto]
-        given = update.update
-        fields = {} if given is None else dict(given) if isinstance(given, list | tuple) else dict(_fields(given))
-        return fields, list(goto)
-    if isinstance(update, list | tuple):
-        parts = [_parts(item) for item in update]
-        return {name: value for fields, _ in parts for name, value in fields.items()}, [target for _, gotos in parts for target in gotos]
-    return dict(_fields(update)), []
-
-
 def _check_writes(node: Node, step: Step, update: Mapping[str, Any]) -> None:
     foreign = [name for name in update if node.writes is not None and name not in node.writes and name != "reason"]
     if foreign:
@@ -296,5 +272,7 @@ async def _kept_output(node: Node, step: Step, gateway: Gateway) -> Outcome | No
             update[field_name] = node.schema.revive(field_name, await gateway.payload(digest))
         except (PointsmanError, ValueError):
             return None
-    goto = finished.fields.get("goto")
-    return Outcome(Command(update=update, goto=goto) if goto else update, exit=finished.fields["exit"])
+    goto, route = finished.fields.get("goto"), gateway.tape.routes.get(step.position)
+    reason = await gateway.payload(route.payloads["reason"]) if route is not None and "reason" in route.payloads else ""
+    by = route.fields["by"] if route is not None else "code"
+    return Outcome(Command(update=update, goto=goto) if goto else update, finished.fields["exit"], reason, by)

@@ -59,6 +59,9 @@ INSERT INTO pointsman.payload (run_id, digest, body) VALUES (%s, %s, %s) ON CONF
 -- A process that is stopped in the middle of a transaction must not keep others from the rows it has locked.
 SELECT set_config(CASE WHEN current_setting('server_version_num')::int >= 170000 THEN 'transaction_timeout' ELSE 'idle_in_transaction_session_timeout' END, '10s', true)
 
+-- name: see_one_instant
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
+
 -- name: lock_head
 SELECT seq, hash, epoch FROM pointsman.head WHERE run_id = %s FOR UPDATE
 

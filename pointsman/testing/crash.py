@@ -89,9 +89,9 @@ class SwitchedStore(Store):
         return rows
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Transaction]:
+    async def transaction(self, *, frozen: bool = False) -> AsyncIterator[Transaction]:
         """As in `Store`."""
-        async with super().transaction() as tx:
+        async with super().transaction(frozen=frozen) as tx:
             listening = _Listening(tx)
             yield listening
             if listening.extends:

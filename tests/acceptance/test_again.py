@@ -4,29 +4,28 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from langgraph.graph import START, StateGraph
+from langgraph.graph import START
 from langgraph.types import RetryPolicy, Send
 
 from pointsman import code
-from tests.acceptance.world import ASK_PAY, OpenRuns, State, World, approve_all, error_of, flow, go, line, output, told
+from tests.acceptance.world import (
+    ASK_PAY,
+    FAST,
+    OpenRuns,
+    Planted,
+    State,
+    World,
+    approve_all,
+    error_of,
+    flow,
+    go,
+    line,
+    output,
+    plain,
+    told,
+)
 
 pytestmark = pytest.mark.anyio
-
-
-class Planted(Exception):
-    """What LangGraph retries by default, as it does not a `RuntimeError`."""
-
-
-FAST = RetryPolicy(initial_interval=0.001, jitter=False, max_attempts=3)
-
-
-def plain(*nodes: tuple[str, Any, dict[str, Any]]) -> Any:
-    """A compiled chain of LangGraph's own: nobody announces its steps."""
-    graph = StateGraph(State)
-    for before, (name, action, options) in zip(["__start__", *(node[0] for node in nodes)], nodes, strict=False):
-        graph.add_node(name, action, **options)
-        graph.add_edge(before, name)
-    return graph.compile()
 
 
 async def test_a_retry_gets_done_calls_back_and_makes_failed_ones_again(open_runs: OpenRuns, world: World) -> None:

@@ -1,45 +1,11 @@
 """An effect that a repair would make otherwise is asked about first."""
 
-from typing import Any
-
 import pytest
-from langgraph.graph import END, START
 
-from pointsman import Runs, Workflow, effect
 from pointsman.errors import Conflict
-from tests.acceptance.world import ALL, ASK_PAY, OpenRuns, State, World, approve_all, flow, go, open_items, told
+from tests.acceptance.world import ASK_PAY, OpenRuns, World, approve_all, go, open_items, paying, rerun, told
 
 pytestmark = pytest.mark.anyio
-
-
-def counted(world: World, name: str, *, fails: bool = False, **gives: Any) -> Any:
-    """A node that counts its executions and gives what it is told to."""
-
-    async def body(state: State) -> State:
-        world.ran[name] += 1
-        if fails and state.get("text") != "mended":
-            raise ValueError("not mended")
-        return {"log": [name], **{field: make(state) for field, make in gives.items()}}
-
-    return body
-
-
-def paying(world: World, *, policy: Any = ALL, **options: Any) -> Workflow:
-    """read → price (amount from text) → post (the effect) → after."""
-    t = world.tools()
-    graph = flow(policy=policy, **options)
-    graph.add_node("read", counted(world, "read"))
-    graph.add_node("price", counted(world, "price", amount=lambda s: int(s.get("text") or 480)))
-    graph.add_node("post", effect(t.pay, reads=("amount",), writes="receipt"))
-    graph.add_node("after", counted(world, "after"))
-    graph.add_edge(START, "read").add_edge("read", "price").add_edge("price", "post")
-    graph.add_exits("post", done="after", default=END)
-    return graph
-
-
-async def rerun(runs: Runs, run: Any, node: str, **patch: Any) -> str:
-    await runs.rerun(run, node=node, patch=patch, by="lee", reason="mended")
-    return (await run.settled()).state
 
 
 async def test_a_finished_effect_is_given_back_though_its_node_is_the_one_named(open_runs: OpenRuns, world: World) -> None:

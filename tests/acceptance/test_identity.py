@@ -5,33 +5,31 @@ from typing import Any
 
 import pytest
 from langgraph.graph import END, START, StateGraph
-from langgraph.types import RetryPolicy, Send
+from langgraph.types import Send
 
 from pointsman import code
 from pointsman.evidence import record_digest
-from tests.acceptance.world import ASK_PAY, OpenRuns, State, World, approve_all, flow, go, line, open_items, output, told
+from tests.acceptance.world import (
+    ASK_PAY,
+    OpenRuns,
+    Planted,
+    State,
+    World,
+    approve_all,
+    flow,
+    go,
+    line,
+    open_items,
+    output,
+    plain,
+    told,
+)
 
 pytestmark = pytest.mark.anyio
 
 
-class Planted(Exception):
-    """What LangGraph retries by default, as it does not a `RuntimeError`."""
-
-
-FAST = RetryPolicy(initial_interval=0.001, jitter=False, max_attempts=3)
-
-
 async def digest_of(runs: Any, run: Any) -> str:
     return record_digest(await runs.events(run), await runs.payloads(run))
-
-
-def plain(*nodes: tuple[str, Any, dict[str, Any]]) -> Any:
-    """A compiled chain of LangGraph's own: nobody announces its steps."""
-    graph = StateGraph(State)
-    for before, (name, action, options) in zip(["__start__", *(node[0] for node in nodes)], nodes, strict=False):
-        graph.add_node(name, action, **options)
-        graph.add_edge(before, name)
-    return graph.compile()
 
 
 async def test_equal_sends_call_once_each_at_a_position_of_their_own(open_runs: OpenRuns, world: World) -> None:

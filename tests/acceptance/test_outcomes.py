@@ -9,13 +9,9 @@ from langgraph.types import RetryPolicy, TimeoutPolicy
 
 from pointsman import code, effect, tool
 from pointsman.errors import PointsmanError
-from tests.acceptance.world import OpenRuns, State, World, error_of, flow, go, line, output, told
+from tests.acceptance.world import OpenRuns, State, World, error_of, flow, go, line, outcomes, output, told
 
 pytestmark = pytest.mark.anyio
-
-
-async def outcomes(runs: Any, run: Any) -> list[str]:
-    return [event.fields["outcome"] for event in await told(runs, run, "call.outcome")]
 
 
 @tool(effect="read", timeout=0.05, result_bytes=100)

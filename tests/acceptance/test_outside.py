@@ -8,13 +8,9 @@ from langgraph.types import Command
 
 from pointsman import Runs
 from pointsman.errors import Conflict
-from tests.acceptance.world import ASK_PAY, OpenRuns, State, World, approve_all, drained, flow, go, line, output, told
+from tests.acceptance.world import ASK_PAY, OpenRuns, State, World, approve_all, drained, flow, go, line, output, thread, told
 
 pytestmark = pytest.mark.anyio
-
-
-def thread(name: str) -> dict[str, Any]:
-    return {"configurable": {"thread_id": name}}
 
 
 async def body(state: State) -> State:

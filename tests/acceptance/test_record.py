@@ -51,6 +51,17 @@ def wide(world: World) -> Any:
     return graph.compile()
 
 
+async def test_a_run_that_goes_on_is_whole_whenever_it_is_verified(open_runs: OpenRuns, world: World) -> None:
+    async with open_runs(wide(world)) as runs:
+        begun = [await runs.start("flow", {"seen": []}) for _ in range(6)]
+        looked = 0
+        while any((await run.summary()).state in ("accepted", "running") for run in begun):
+            for run in begun:
+                assert await verify(runs.owner.store, run.run_id) == []
+                looked += 1
+        assert looked > len(begun)
+
+
 async def test_twenty_five_undisturbed_runs_have_one_canonical_record_and_as_many_chains(open_runs: OpenRuns, world: World) -> None:
     chance = random.Random(1)
     world.delay = lambda x: chance.choice((0.0, 0.001, 0.004))

@@ -9,42 +9,12 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, Send
 from typing_extensions import TypedDict
 
-from pointsman import Runs, Workflow, code, effect
+from pointsman import Runs, Workflow, code
 from pointsman.errors import BadInput, NotFound
 from pointsman.event import Event
-from tests.acceptance.world import ALL, OpenRuns, State, World, error_of, flow, go, line, output, told
+from tests.acceptance.world import OpenRuns, State, World, counted, error_of, flow, go, line, output, paying, rerun, told
 
 pytestmark = pytest.mark.anyio
-
-
-def counted(world: World, name: str, *, fails: bool = False, **gives: Any) -> Any:
-    """A node that counts its executions and gives what it is told to."""
-
-    async def body(state: State) -> State:
-        world.ran[name] += 1
-        if fails and state.get("text") != "mended":
-            raise ValueError("not mended")
-        return {"log": [name], **{field: make(state) for field, make in gives.items()}}
-
-    return body
-
-
-def paying(world: World, *, policy: Any = ALL, **options: Any) -> Workflow:
-    """read → price (amount from text) → post (the effect) → after."""
-    t = world.tools()
-    graph = flow(policy=policy, **options)
-    graph.add_node("read", counted(world, "read"))
-    graph.add_node("price", counted(world, "price", amount=lambda s: int(s.get("text") or 480)))
-    graph.add_node("post", effect(t.pay, reads=("amount",), writes="receipt"))
-    graph.add_node("after", counted(world, "after"))
-    graph.add_edge(START, "read").add_edge("read", "price").add_edge("price", "post")
-    graph.add_exits("post", done="after", default=END)
-    return graph
-
-
-async def rerun(runs: Runs, run: Any, node: str, **patch: Any) -> str:
-    await runs.rerun(run, node=node, patch=patch, by="lee", reason="mended")
-    return (await run.settled()).state
 
 
 async def test_what_was_done_is_not_repeated(open_runs: OpenRuns, world: World) -> None:
@@ -67,6 +37,27 @@ async def test_unchanged_steps_after_it_are_not_run_again(open_runs: OpenRuns, w
         assert await rerun(runs, run, "a", note="new") == "done"
         assert world.ran == {"a": 2, "reads_amount": 1, "reads_note": 2}
         assert (await output(runs, run))["log"] == ["a", "reads_amount", "reads_note"]
+
+
+async def test_a_kept_exit_still_says_who_decided_it_and_why(open_runs: OpenRuns, world: World) -> None:
+    async def wants(state: State, ctx: Any) -> State:
+        await ctx.call(world.tools().look, x=1)
+        return {"log": ["never"]}
+
+    graph = flow()
+    graph.add_node("a", counted(world, "a"))
+    graph.add_node("barred", code(wants, reads=("amount",)))  # no list: the call is denied
+    graph.add_node("after", counted(world, "after"))
+    graph.add_edge(START, "a").add_edge("a", "barred").add_edge("after", END)
+    graph.add_exits("barred", denied="after", limit="after")
+    async with open_runs(graph.compile()) as runs:
+        run, _ = await go(runs, {"note": "old"})
+        assert await rerun(runs, run, "a", note="new") == "done"
+        first, kept = [event for event in await told(runs, run, "route.taken") if event.position == "barred@1"]
+        ended = await told(runs, run, "step.finished")
+        assert [event.fields.get("kept") for event in ended if event.position == "barred@1"] == [None, True]
+        assert (kept.fields, kept.payloads) == (first.fields, first.payloads)
+        assert (kept.fields["by"], bool(kept.payloads["reason"])) == ("rule", True)
 
 
 async def test_siblings_and_sends_of_the_superstep_are_kept(open_runs: OpenRuns, world: World) -> None:

@@ -20,22 +20,14 @@ from tests.acceptance.world import (
     go,
     line,
     logs,
+    only,
     open_items,
     output,
+    thread,
     told,
 )
 
 pytestmark = pytest.mark.anyio
-
-
-def thread(name: str) -> dict[str, Any]:
-    return {"configurable": {"thread_id": name}}
-
-
-async def only(runs: Runs) -> Any:
-    """The one run there is."""
-    [summary] = await runs.list()
-    return await runs.get(summary.run_id)
 
 
 async def ends(runs: Runs, run: Any) -> list[str]:

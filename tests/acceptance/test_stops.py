@@ -5,21 +5,11 @@ from typing import Any
 
 import pytest
 
-from pointsman import Policy, Runs, ask, code
+from pointsman import Policy, ask, code
 from pointsman.errors import Conflict, LeaseHeld
-from tests.acceptance.world import ALL, OpenRuns, State, World, line, logs, open_items, told
+from tests.acceptance.world import ALL, OpenRuns, State, World, counted, line, logs, only, open_items, thread, told
 
 pytestmark = pytest.mark.anyio
-
-
-def thread(name: str) -> dict[str, Any]:
-    return {"configurable": {"thread_id": name}}
-
-
-async def only(runs: Runs) -> Any:
-    """The one run there is."""
-    [summary] = await runs.list()
-    return await runs.get(summary.run_id)
 
 
 async def test_an_abandoned_stream_leaves_a_run_that_goes_on(open_runs: OpenRuns, world: World) -> None:
@@ -91,7 +81,7 @@ async def test_a_cancellation_heard_while_a_step_is_being_saved_begins_no_furthe
         return {"log": ["first"]}
 
     opened: list[Any] = []
-    async with open_runs(line(("first", first), ("second", logs("second", world)))) as runs:
+    async with open_runs(line(("first", first), ("second", counted(world, "second")))) as runs:
         opened.append(runs)
         run = await runs.start("flow", {"log": []})
         await runs.engine.drain()

@@ -10,13 +10,9 @@ from langgraph.prebuilt import ToolNode
 
 from pointsman import Policy, allow, arg, ask, code, deny, effect
 from pointsman.errors import BadInput, Denied
-from tests.acceptance.world import OpenRuns, State, World, approve_all, flow, go, line, output, told
+from tests.acceptance.world import OpenRuns, State, World, approve_all, flow, go, line, outcomes, output, told
 
 pytestmark = pytest.mark.anyio
-
-
-async def outcomes(runs: Any, run: Any) -> list[str]:
-    return [event.fields["outcome"] for event in await told(runs, run, "call.outcome")]
 
 
 @pytest.mark.parametrize("how", ["ctx", "ainvoke", "retry", "fallback"])

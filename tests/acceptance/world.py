@@ -10,13 +10,17 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import RetryPolicy
 from typing_extensions import TypedDict
 
-from pointsman import Policy, Runs, Workflow, allow, ask, tool
+from pointsman import Policy, Runs, Workflow, allow, ask, effect, tool
 from pointsman.event import Event
 from pointsman.runs import Item, Run, Summary
 
 OpenRuns = Callable[..., AbstractAsyncContextManager[Runs]]
+
+FAST = RetryPolicy(initial_interval=0.001, jitter=False, max_attempts=3)
 
 
 class State(TypedDict, total=False):
@@ -98,12 +102,10 @@ ALL = Policy(allow())
 ASK_PAY = Policy(allow(), ask("pay", name="ask-pay"))
 
 
-def logs(name: str, world: World | None = None) -> Any:
-    """A body that logs its name, and is counted by it."""
+def logs(name: str) -> Any:
+    """A node that logs its name."""
 
     async def body(state: State) -> State:
-        if world is not None:
-            world.ran[name] += 1
         return {"log": [name]}
 
     return body
@@ -177,3 +179,63 @@ async def drained(stream: AsyncIterator[Any]) -> list[Any]:
 def amounts(world: World) -> list[Decimal]:
     """What was paid, once for each key."""
     return [Decimal(given[0]) for given in world.keys.values()]
+
+
+class Planted(Exception):
+    """What LangGraph retries by default, as it does not a `RuntimeError`."""
+
+
+def plain(*nodes: tuple[str, Any, dict[str, Any]]) -> Any:
+    """A compiled chain of LangGraph's own: nobody announces its steps."""
+    graph = StateGraph(State)
+    for before, (name, action, options) in zip(["__start__", *(node[0] for node in nodes)], nodes, strict=False):
+        graph.add_node(name, action, **options)
+        graph.add_edge(before, name)
+    return graph.compile()
+
+
+def counted(world: World, name: str, *, fails: bool = False, **gives: Any) -> Any:
+    """A node that counts its executions and gives what it is told to."""
+
+    async def body(state: State) -> State:
+        world.ran[name] += 1
+        if fails and state.get("text") != "mended":
+            raise ValueError("not mended")
+        return {"log": [name], **{field: make(state) for field, make in gives.items()}}
+
+    return body
+
+
+def paying(world: World, *, policy: Any = ALL, **options: Any) -> Workflow:
+    """read → price (amount from text) → post (the effect) → after."""
+    t = world.tools()
+    graph = flow(policy=policy, **options)
+    graph.add_node("read", counted(world, "read"))
+    graph.add_node("price", counted(world, "price", amount=lambda s: int(s.get("text") or 480)))
+    graph.add_node("post", effect(t.pay, reads=("amount",), writes="receipt"))
+    graph.add_node("after", counted(world, "after"))
+    graph.add_edge(START, "read").add_edge("read", "price").add_edge("price", "post")
+    graph.add_exits("post", done="after", default=END)
+    return graph
+
+
+async def rerun(runs: Runs, run: Any, node: str, **patch: Any) -> str:
+    """Go on from a node with a patch; the state the run settles in."""
+    await runs.rerun(run, node=node, patch=patch, by="lee", reason="mended")
+    return (await run.settled()).state
+
+
+async def outcomes(runs: Any, run: Any) -> list[str]:
+    """How the calls of a run ended, in order."""
+    return [event.fields["outcome"] for event in await told(runs, run, "call.outcome")]
+
+
+def thread(name: str) -> dict[str, Any]:
+    """A config that addresses a LangGraph thread."""
+    return {"configurable": {"thread_id": name}}
+
+
+async def only(runs: Runs) -> Any:
+    """The one run there is."""
+    [summary] = await runs.list()
+    return await runs.get(summary.run_id)
