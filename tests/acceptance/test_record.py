@@ -55,7 +55,7 @@ async def test_a_run_that_goes_on_is_whole_whenever_it_is_verified(open_runs: Op
     async with open_runs(wide(world)) as runs:
         begun = [await runs.start("flow", {"seen": []}) for _ in range(6)]
         looked = 0
-        while any((await run.summary()).state in ("accepted", "running") for run in begun):
+        while {"accepted", "running"} & {(await run.summary()).state for run in begun}:
             for run in begun:
                 assert await verify(runs.owner.store, run.run_id) == []
                 looked += 1
