@@ -8,7 +8,7 @@ export PIP_ROOT_USER_ACTION := ignore
 export UV_COMPILE_BYTECODE := 1
 
 .DEFAULT_GOAL := explain
-.PHONY: explain demo test check dev
+.PHONY: explain demo test check studio dev
 
 explain:
 	@echo "make TARGET, where TARGET is"
@@ -28,11 +28,16 @@ check: .venv/built ## look at the code without running it: style, types, layers,
 	@$(BIN)/deptry .
 	@$(BIN)/python -m pytest -q -p no:xdist -p no:cov tests/house
 
-dev: .venv/built ## open the workflows in LangGraph Studio, where its server is installed
+studio: .venv/built ## install LangGraph's development server, for make dev; its licence, Elastic 2.0, is not ours, so that is your choice
+	@echo "langgraph-api and langgraph-runtime-inmem come under the Elastic License 2.0; nothing else here needs them."
+	@{ command -v uv >/dev/null && uv pip install -q --python $(BIN)/python --require-hashes -r requirements-studio.lock; } \
+	    || $(BIN)/pip install -q --require-hashes -r requirements-studio.lock
+
+dev: .venv/built ## serve the workflows to LangGraph Studio on 127.0.0.1, with the project's own runs; see docs/studio.md
 	@test -x $(BIN)/langgraph || { \
 	    echo "LangGraph's development server is not installed: its licence (Elastic 2.0) is not ours, so it is your choice."; \
-	    echo "Next: $(BIN)/pip install 'langgraph-cli[inmem]', then make dev"; exit 1; }
-	@PYTHONPATH=. $(BIN)/langgraph dev
+	    echo "Next: make studio, then make dev"; exit 1; }
+	@PYTHONPATH=. LANGSMITH_TRACING=$${LANGSMITH_TRACING:-false} LANGGRAPH_CLI_NO_ANALYTICS=1 $(BIN)/langgraph dev --host 127.0.0.1 --no-browser
 
 # uv where there is one, since it is ten times as fast; pip wherever uv is missing or does not know the package index that pip knows.
 .venv/built: requirements.lock pyproject.toml

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +23,7 @@ async def accept(
     store = owner.store
     if key is not None and (held := await store.one("standing_by_key", graph, key)) is not None:
         return held
-    fields = schema.check_input(input, owner.home)
+    fields = await asyncio.to_thread(schema.check_input, input, owner.home)  # it copies files
     run_id = str(owner.clock.uuid())
     salt = owner.clock.uuid().bytes + owner.clock.uuid().bytes
     bodies = {f"input.{name}": canonical.encode(value) for name, value in fields.items()}

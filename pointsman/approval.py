@@ -15,6 +15,9 @@ from pointsman.event import Event
 from pointsman.journal import Statement
 from pointsman.policy import Need
 
+_TEXTS = ("$decimal", "$int", "$time", "$date")
+"""What `canonical` writes as text because JSON has no such type."""
+
 
 @dataclass(slots=True)
 class Approval:
@@ -88,6 +91,16 @@ class Approval:
     def asks_for_value(self) -> bool:
         """Whether it is a question for a value, and not about a call."""
         return not self.tool
+
+    @property
+    def for_anybody(self) -> bool:
+        """Whether the policy opens it to whoever comes: no role, no way of being known, nobody to be told from somebody else."""
+        return self.needs == (Need(),)
+
+    @property
+    def command(self) -> str:
+        """What settles it at the command line."""
+        return f"pointsman {'answer' if self.asks_for_value else 'approve'} {self.approval_id[:8]}"
 
     def is_due(self, now: datetime) -> bool:
         """Whether its time has run out."""
@@ -174,18 +187,29 @@ def expired(approval: Approval) -> Statement:
     return ("set_approval", ("expired", None, approval.approval_id))
 
 
+def readable(tree: Any) -> Any:
+    """An encoded tree as a form shows it: amounts and times as text, which comes back as exact as it went out."""
+    if isinstance(tree, list):
+        return [readable(item) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    if len(tree) == 1 and (tag := next(iter(tree))) in _TEXTS and isinstance(tree[tag], str):
+        return tree[tag]
+    return {name: readable(item) for name, item in tree.items()}
+
+
 def interrupt_value(approval: Approval, card: dict[str, Any]) -> dict[str, Any]:
     """What LangGraph's interrupt carries: LangChain's HITLRequest with one action, so that chat interfaces show it, and our own facts beside it."""
     if approval.asks_for_value:
         # An interface that knows only LangChain's words lets the person edit the value where it stands, or say no.
         name, shown, text, allowed = (
             approval.node,
-            card["shows"] | {card["writes"]: card.get("present")},
+            readable(card["shows"] | {card["writes"]: card.get("present")}),
             card["question"],
             ["edit", "reject"],
         )
     else:
-        name, shown, text = approval.tool, card["arguments"], card["reason"]
+        name, shown, text = approval.tool, readable(card["arguments"]), card["reason"]
         allowed = ["approve", "reject", *(["edit"] if card.get("editable") else [])]
     return {
         "action_requests": [{"name": name, "args": shown, "description": text}],
@@ -194,4 +218,5 @@ def interrupt_value(approval: Approval, card: dict[str, Any]) -> dict[str, Any]:
         "card": card,
         "card_digest": approval.card_digest,
         "role": approval.role,
+        "command": approval.command,
     }

@@ -8,14 +8,16 @@ from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
+from langgraph.errors import InvalidUpdateError
 from langgraph.graph.state import CompiledStateGraph
 
 from pointsman.errors import Conflict
-from pointsman.gateway import KEY
+from pointsman.gateway import KEY, Gateway
 from pointsman.node import Node
 from pointsman.policy.lint import Finding, lint
 from pointsman.principal import Roles
 from pointsman.segment import Plan, Segment
+from pointsman.served import enter, shown_by
 
 RERUN = "__rerun__"
 """The node that a rerun's patch is written as: it has no edges, so nothing follows from the patch itself."""
@@ -29,6 +31,7 @@ class Controlled(CompiledStateGraph[Any, Any, Any, Any]):
     def __init__(self, *, plan: Plan, **attributes: Any) -> None:
         names = ("_output_mapper", "_state_mapper", "_serde_allowlist")
         mappers: dict[str, Any] = {name: attributes.pop(name) for name in names if name in attributes}
+        attributes["checkpointer"] = shown_by(attributes.get("checkpointer"), plan)
         super().__init__(**attributes)
         self.plan = plan
         vars(self).update(mappers)
@@ -49,13 +52,15 @@ class Controlled(CompiledStateGraph[Any, Any, Any, Any]):
 
     async def astream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
         """Advance a run and stream it, as in LangGraph. Raises what `Segment.open` raises, and what a failing step raised, after parking the run."""
-        if KEY in (config or {}).get("configurable", {}):  # a subgraph: the segment is its parent's
+        if isinstance((config or {}).get("configurable", {}).get(KEY), Gateway):  # a subgraph: the segment is its parent's
             bounded = merge_configs(config, {"recursion_limit": self.plan.supersteps})
             async with aclosing(cast(Stream, super().astream(input, bounded, **options))) as parts:
                 async for part in parts:
                     yield part
             return
-        async with Segment.open(self.plan, input, merge_configs(self.config, config)) as (segment, given, own):
+        entry = await enter(self, input, config)
+        opening = Segment.open(self.plan, entry.input, merge_configs(self.config, entry.config))
+        async with entry.telling(), opening as (segment, given, own):
             options |= {"durability": "sync", "control": segment.control}
             # Closed before the segment is: a stream that is abandoned leaves nothing of it running.
             async with aclosing(cast(Stream, super().astream(given, own, **options))) as parts:
@@ -94,10 +99,15 @@ class Controlled(CompiledStateGraph[Any, Any, Any, Any]):
         return await super().abulk_update_state(config, supersteps)
 
     def get_graph(self, config: RunnableConfig | None = None, *, xray: int | bool = False) -> Any:
-        """The graph as it is drawn: without the node that only reruns use."""
+        """The graph as it is drawn: without the node that only reruns use, and each edge of a node with every exit that leads along it."""
         graph = super().get_graph(config, xray=xray)
         for name in [name for name in graph.nodes if name.split(":")[-1] == RERUN]:
             graph.remove_node(graph.nodes[name])
+        for place, edge in enumerate(graph.edges):
+            routes = getattr(getattr(self.builder, "parts", {}).get(edge.source), "routes", {})
+            along = [exit for exit, target in routes.items() if target == edge.target]
+            if along:
+                graph.edges[place] = edge._replace(data=" · ".join(along))
         return graph
 
     async def aget_graph(self, config: RunnableConfig | None = None, *, xray: int | bool = False) -> Any:
@@ -114,8 +124,12 @@ class Controlled(CompiledStateGraph[Any, Any, Any, Any]):
             raise _changed_from_outside()
 
 
+class Unchangeable(Conflict, InvalidUpdateError):
+    """A change of state from outside; a server answers LangGraph's own error of that kind with its words, and not with "internal error"."""
+
+
 def _changed_from_outside() -> Conflict:
-    return Conflict(
+    return Unchangeable(
         "the state of a run cannot be changed from outside",
         undone="nothing was changed",
         remedy="`pointsman rerun RUN --node NODE --set FIELD=JSON`, which is reviewed and on record",

@@ -19,7 +19,7 @@ from pointsman.opening import FINISHED
 from pointsman.outside import Locked, locked
 from pointsman.policy import Need
 from pointsman.policy.revocation import Revocation, Revocations
-from pointsman.principal import KNOWN_BY, Roles
+from pointsman.principal import KNOWN_BY, NOBODY, Roles
 
 _NAME = 200
 """Characters of a name at most: it stands in events."""
@@ -37,25 +37,30 @@ class Said:
     known_by: str
     card_digest: str
     note: str = ""
+    bound: bool = True
+    """Whether they named the question, or only said something while it was the one that was open."""
     value: Callable[[Approval], tuple[Any, tuple[str, ...]]] | None = None
     """Checks the edited arguments or the answer against the question on record; the value, and the names of what an edit changes. Raises `BadInput`, `Conflict`."""
 
 
-async def decide(owner: Owner, run_id: str, approval_id: str, said: Said, roles: Roles) -> None:
-    """Put a person's decision on record. Raises `NotAllowed` where they may not, `Conflict` where it no longer applies, `BadInput` where what they give does not fit."""
-    if said.known_by not in KNOWN_BY or not said.by.strip() or len(said.by) > _NAME:
+async def decide(owner: Owner, run_id: str, approval_id: str, said: Said, roles: Roles, *, only_check: bool = False) -> None:
+    """Put a person's decision on record. Raises `NotAllowed` where they may not, `Conflict` where it no longer applies, `BadInput` where what they give does not fit.
+
+    With `only_check` nothing is decided, but a refusal is as much on record.
+    """
+    if said.known_by not in (*KNOWN_BY, NOBODY) or not said.by.strip() or len(said.by) > _NAME:
         raise NotAllowed(
             f"nobody is named who decides (by={said.by[:_NAME]!r}, known_by={said.known_by[:_NAME]!r})",
             undone=_UNDONE,
             remedy=f"say by= with a name, and known_by= as one of {', '.join(KNOWN_BY)}",
         )
     async with locked(owner, run_id) as run:
-        error = await _decided(run, run_id, approval_id, said, roles)
+        error = await _decided(run, run_id, approval_id, said, roles, only_check=only_check)
     if error is not None:
         raise error
 
 
-async def _decided(run: Locked, run_id: str, approval_id: str, said: Said, roles: Roles) -> PointsmanError | None:
+async def _decided(run: Locked, run_id: str, approval_id: str, said: Said, roles: Roles, *, only_check: bool) -> PointsmanError | None:
     events = await run.events()
     approval = Approvals(events).get(approval_id)
     what = f"question {approval_id[:8]} of run {run_id[:8]}"
@@ -73,6 +78,8 @@ async def _decided(run: Locked, run_id: str, approval_id: str, said: Said, roles
     if error is not None:
         await _refuse(run, approval, said, reason, events)
         return error
+    if only_check:
+        return None
     payloads = {"card": said.card_digest}
     changed: tuple[str, ...] = ()
     if said.value is not None:
@@ -104,6 +111,12 @@ def _inapplicable(approval: Approval, said: Said, what: str) -> tuple[str, Point
             undone=_UNDONE,
             remedy="look at it again: `pointsman inbox`",
         )
+    if not said.bound and not (approval.asks_for_value and approval.for_anybody):
+        return "unbound", Conflict(
+            f"{what} is {'not open to anybody' if approval.asks_for_value else 'about a call'}, so an answer has to name it",
+            undone=_UNDONE,
+            remedy=f"`{approval.command}`, or answer by its id: {{{approval.approval_id!r}: …}}",
+        )
     if said.decision in (("approved", "edited") if approval.asks_for_value else ("answered",)):
         kind, ways = (
             ("asks for a value", "answer or reject it") if approval.asks_for_value else ("is about a call", "approve, reject or edit it")
@@ -134,6 +147,11 @@ def _forbidden(
 ) -> tuple[str, PointsmanError] | None:
     """Why this person may not decide so, as far as one of the needs goes."""
     by, see, need = said.by, f"see {roles.path}", approval.needs[place]
+    if said.known_by == NOBODY and not approval.for_anybody:
+        whose = f"the role {need.role}" if need.role else "somebody who is known"
+        return "nobody", NotAllowed(
+            f"nobody is signed in, and {what} is for {whose}", undone=_UNDONE, remedy=f"sign in with a token, or `{approval.command}`"
+        )
     if need.known_by and said.known_by not in need.known_by:
         ways = " or ".join(need.known_by)
         return "known_by", NotAllowed(f"{by} is known by {said.known_by}, and {what} needs somebody known by {ways}", undone=_UNDONE)

@@ -20,6 +20,10 @@ class PointsmanError(Exception):
         self.remedy = remedy
         super().__init__(what)
 
+    def dict(self) -> dict[str, str]:
+        """As LangGraph's server tells it to clients: of an error that does not say this of itself it hides the words."""
+        return {"error": type(self).__name__, "message": str(self)}
+
     def __str__(self) -> str:
         parts = [f"in step {self.step}: {self.what}" if self.step else self.what]
         if self.undone:

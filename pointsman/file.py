@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
@@ -75,7 +76,7 @@ def kept_content(folder: Path, digest: str) -> bytes | None:
 
 def _keep(target: Path, content: bytes) -> None:
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = target.with_name(f"{target.name}.{os.getpid()}.part")
+    temporary = target.with_name(f"{target.name}.{os.getpid()}.{threading.get_ident()}.part")
     with temporary.open("wb") as out:
         out.write(content)
         out.flush()

@@ -24,6 +24,9 @@ from pointsman.store import Store
 FINISHED = ("done", "failed", "cancelled")
 """The states a run does not leave."""
 
+BY = "__pointsman_by"
+"""Who starts a run with an input, in LangGraph's configurable."""
+
 
 @dataclass(slots=True)
 class Advance:
@@ -50,27 +53,38 @@ class Taken:
 
 async def addressed(owner: Owner, graph: str, schema: Schema, input: Any, place: Mapping[str, Any]) -> Mapping[str, Any]:
     """The run that a call of a graph means: the unfinished one of the thread, or a new one. Raises `Conflict` for what is refused from outside."""
+    refuse_command(input)
+    run = await owner.store.one("thread_run", place["thread_id"]) if "thread_id" in place else None
+    refuse_input(run, input)
+    if input is not None and not isinstance(input, Command):
+        return await accept(owner, graph, schema, input, thread_id=place.get("thread_id"), by=place.get(BY))
+    assert run is not None
+    return run
+
+
+def refuse_command(input: Any) -> None:
+    """Raises `Conflict` for goto and update."""
     if isinstance(input, Command) and (input.goto or input.update is not None):
         raise Conflict(
             "goto and update are refused from outside: they would pass every check",
             undone="nothing was changed",
-            remedy="use `Runs.rerun` with a patch",
+            remedy="`pointsman rerun RUN --node NODE --set FIELD=JSON`, or `Runs.rerun` with a patch",
         )
-    run = await owner.store.one("thread_run", place["thread_id"]) if "thread_id" in place else None
+
+
+def refuse_input(run: Mapping[str, Any] | None, input: Any) -> None:
+    """Raises `Conflict` for a new input where the newest run of the thread is unfinished, and for none where it is not."""
     unfinished = run is not None and run["state"] not in FINISHED
-    if input is None or isinstance(input, Command):
-        if run is None or not unfinished:
-            raise Conflict(
-                "there is no unfinished run on this thread to resume", undone="nothing was changed", remedy="start one with an input"
-            )
-        return run
-    if run is not None and unfinished:
+    if unfinished and run is not None and input is not None and not isinstance(input, Command):
         raise Conflict(
             f"run {run['run_id']} on this thread is {run['state']}, so a new input is refused: its open step would vanish",
             undone="the input was not taken",
             remedy=f"finish, resume or cancel it: `pointsman show {run['run_id'][:8]}`",
         )
-    return await accept(owner, graph, schema, input, thread_id=place.get("thread_id"))
+    if not unfinished and (input is None or isinstance(input, Command)):
+        raise Conflict(
+            "there is no unfinished run on this thread to resume", undone="nothing was changed", remedy="start one with an input"
+        )
 
 
 async def take(owner: Owner, advance: Advance, graph: str, version: str) -> Taken:

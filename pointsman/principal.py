@@ -8,11 +8,15 @@
     [os]                                 # operating-system user = name; with this table, users that are not in it hold no role
     dwinter = "dana"
 
+    [api]                                # SHA-256 of a bearer token = name; `python -m pointsman.server.token dana` makes one
+    "9f86d081…" = "dana"
+
 The file is read again at every look, so that a role that was taken away is gone at the next decision.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import tomllib
@@ -29,6 +33,9 @@ if sys.platform != "win32":
 KNOWN_BY = ("os", "api", "code", "as")
 """How a name can be known: the operating system's user, an authenticated caller of an API, code that vouches for it, a claim with `--as`."""
 
+NOBODY = "nobody"
+"""How a caller is known that nobody authenticated: what the policy opens to anybody is all that is open to them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -36,7 +43,7 @@ class Person:
 
     name: str
     known_by: str
-    """One of `KNOWN_BY`."""
+    """One of `KNOWN_BY`, or `NOBODY`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,8 @@ class Roles:
     """Operating-system user to name; None where the file maps none, so that users go by their own names."""
     allow_as: bool = False
     """Whether a name may be claimed with `--as`."""
+    tokens: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of a bearer token, in hexadecimal, to the name that it stands for."""
 
     @classmethod
     def read(cls, root: Path) -> Roles:
@@ -61,12 +70,16 @@ class Roles:
             return cls(path)
         except (OSError, ValueError) as error:
             raise _unreadable(path, str(error)) from error
-        held, users = told.get("roles", {}), told.get("os")
+        held, users, tokens = told.get("roles", {}), told.get("os"), told.get("api", {})
         if not isinstance(held, dict) or not all(_are_names(names) for names in held.values()):
             raise _unreadable(path, 'each line of [roles] is a role with a list of names, like controller = ["dana"]')
         if users is not None and not (isinstance(users, dict) and _are_names(list(users.values()))):
             raise _unreadable(path, 'each line of [os] is an operating-system user with a name, like dwinter = "dana"')
-        return cls(path, {role: frozenset(names) for role, names in held.items()}, users, told.get("allow_as") is True)
+        if not (isinstance(tokens, dict) and _are_names(list(tokens.values())) and all(map(_is_digest, tokens))):
+            raise _unreadable(
+                path, "each line of [api] is the SHA-256 of a token with a name: `python -m pointsman.server.token dana` writes one"
+            )
+        return cls(path, {role: frozenset(names) for role, names in held.items()}, users, told.get("allow_as") is True, tokens)
 
     def holds(self, name: str, role: str) -> bool:
         """Whether `name` holds `role`."""
@@ -74,7 +87,11 @@ class Roles:
 
     def knows(self, name: str) -> bool:
         """Whether the file names this person at all."""
-        return any(name in names for names in self.held.values()) or name in (self.users or {}).values()
+        return any(name in names for names in self.held.values()) or name in (*(self.users or {}).values(), *self.tokens.values())
+
+    def bearer(self, token: str) -> str | None:
+        """The name that a token stands for, or None."""
+        return self.tokens.get(token_digest(token))
 
     def acting(self, claimed: str | None = None) -> Person:
         """The person at this terminal: the operating-system user by the name given in the file, or who they claim to be where it allows claims.
@@ -95,6 +112,11 @@ class Roles:
         return Person(claimed, "as")
 
 
+def token_digest(token: str) -> str:
+    """The SHA-256 of a token, which is what the file holds of it: who reads the file cannot use it."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
 def os_user() -> str:
     """The operating-system user that this process runs as."""
     if sys.platform == "win32":
@@ -104,6 +126,10 @@ def os_user() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # a container may run under a bare number
         return f"uid{os.getuid()}"
+
+
+def _is_digest(text: str) -> bool:
+    return len(text) == 64 and set(text) <= set("0123456789abcdef")
 
 
 def _are_names(names: Any) -> bool:

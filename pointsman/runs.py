@@ -131,8 +131,8 @@ class Runs:
         return Run(row["run_id"], row["graph"], self)
 
     async def get(self, run: str) -> Run:
-        """The run of an id, or of the beginning of one. Raises `NotFound`."""
-        found = await self.owner.store.fetch("find_runs", run.replace("%", "").replace("_", ""))
+        """The run of an id, or of the beginning of one, or the newest on a thread. Raises `NotFound`."""
+        found = await self.owner.store.fetch("find_runs", run.replace("%", "").replace("_", ""), run)
         if len(found) != 1:
             raise NotFound(
                 f"{'no run' if not found else 'more than one run'} has an id that begins with {run!r}", remedy="see `pointsman runs`"

@@ -12,6 +12,7 @@ from langgraph.graph import START, StateGraph
 
 from pointsman import canonical
 from pointsman.check import Shape, code_digest, supersteps, unsound
+from pointsman.check.place import placed, settle
 from pointsman.check.structure import reachable
 from pointsman.controlled import RERUN, Controlled
 from pointsman.errors import BadInput, UnsafeGraph
@@ -159,7 +160,8 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         ):  # tools and roles that there are not may yet come: `Controlled.lint` and `pointsman check` look them up
             warnings.warn(f"{self.name}: policy, {odd}", PolicyWarning, stacklevel=2)
         declared = [Schema(builder.state_schema).classes() for builder in below if builder is not None]
-        controlled.plan = replace(plan, classes=tuple(sorted({*plan.schema.classes(), *(cls for classes in declared for cls in classes)})))
+        classes = {*plan.schema.classes(), *(cls for classes in declared for cls in classes)}
+        controlled.plan = replace(plan, classes=tuple(sorted({*classes, *settle(classes)})))
         return controlled
 
     def _ensured(self, target: str) -> str:
@@ -210,13 +212,14 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
                     *([dict(part.declared), model_data(part.model)] if part.declared is not None else []),
                 ]
             )
+        modules = {module for module, _ in schema.classes()}
         facts = {
             "nodes": {name: [part.version, part.max_visits, dict(part.routes)] for name, part in self.parts.items()},
             "edges": {name: list(targets) for name, targets in shape.arrows.items()},
             "routers": [code_digest(router) for router in self._routers],
             "policy": self.policy.data(),
             "limits": {name: str(cap) for name, cap in self.limits.caps().items()},
-            "state": {name: repr(hint) for name, hint in schema.types.items()},
+            "state": {name: placed(repr(hint), modules) for name, hint in schema.types.items()},
         }
         facts |= {"prices": {name: price.data() for name, price in self.prices.items()}} if self.prices else {}
         rules = Rules(self.policy, self.limits, canonical.digest(facts), prices=self.prices)

@@ -17,6 +17,7 @@ from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from pointsman import canonical
+from pointsman.check.place import place
 from pointsman.errors import BadInput
 from pointsman.segment import Plan
 
@@ -55,7 +56,7 @@ def _collect(subject: Any, parts: dict[str, str]) -> None:
 
 def _collect_code(subject: FunctionType | type, parts: dict[str, str]) -> None:
     code = getattr(subject, "__code__", None)
-    name = f"{subject.__module__}.{code.co_qualname if code else subject.__qualname__}"
+    name = f"{place(subject.__module__)}.{code.co_qualname if code else subject.__qualname__}"
     if name in parts:
         return
     if _is_own(subject.__module__):
@@ -128,8 +129,8 @@ def _global(module: str, name: str, parts: dict[str, str]) -> Iterator[Any]:
     if isinstance(value, FunctionType | type) or callable(value) or hasattr(value, "contract") or hasattr(value, "plan"):
         yield value
         return
-    place = f"constant {module}.{name}"
-    if place in parts:
+    constant = f"constant {place(module)}.{name}"
+    if constant in parts:
         return
     made = []
     for statement in _statements(module):
@@ -140,7 +141,7 @@ def _global(module: str, name: str, parts: dict[str, str]) -> Iterator[Any]:
         elif name in _bound(statement):
             made.append(ast.dump(statement))
     if made:
-        parts[place] = "\n".join(made)
+        parts[constant] = "\n".join(made)
 
 
 def _bound(statement: ast.stmt) -> set[str]:

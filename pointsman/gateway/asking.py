@@ -98,7 +98,9 @@ class Asking:
         if approval is None:
             approval = await self._open(step, binding, card, decision, tool, k)
         if approval.state == "open":
-            step.asks[approval.approval_id] = Interrupt(approvals_.interrupt_value(approval, card), id=approval.approval_id)
+            form = canonical.decode(card["schema"]) if approval.asks_for_value else None
+            shown = approvals_.interrupt_value(approval, card)
+            step.asks[approval.approval_id] = Interrupt(shown, id=approval.approval_id, response_schema=form)
             raise GraphInterrupt(tuple(step.asks.values()))
         return approval
 

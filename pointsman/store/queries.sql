@@ -85,8 +85,9 @@ UPDATE pointsman.run SET version = %s, state = 'running', retryable = false, cha
 SELECT * FROM pointsman.run WHERE run_id = %s
 
 -- name: find_runs
--- A run by the beginning of its id.
-SELECT * FROM pointsman.run WHERE run_id LIKE %s || '%%' ORDER BY accepted_at LIMIT 2
+-- A run by the beginning of its id, or the newest on a thread.
+SELECT * FROM pointsman.run WHERE run_id LIKE %s || '%%'
+   OR run_id = (SELECT run_id FROM pointsman.run WHERE thread_id = %s ORDER BY accepted_at DESC LIMIT 1) ORDER BY accepted_at LIMIT 2
 
 -- name: thread_run
 -- The newest run on a thread.
