@@ -77,12 +77,13 @@ def put_document(path: InputFile, receipt: Receipt) -> Archived:
         raise Refused(str(error), undone="nothing was filed") from error
     place = _place(path, receipt)
     # The record comes last: where it lies, the document lies too.
-    _put(data_folder() / place.document, content)
-    _put(data_folder() / place.record, _record(path, receipt))
+    put_file(data_folder() / place.document, content)
+    put_file(data_folder() / place.record, _record(path, receipt))
     return place
 
 
-def _put(target: Path, content: bytes) -> None:
+def put_file(target: Path, content: bytes) -> None:
+    """Writes a file so that it is there whole or not at all, and stays."""
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}")
     try:

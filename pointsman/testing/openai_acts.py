@@ -90,8 +90,9 @@ def abstain(reason: str, **more: Any) -> Act:
 def recorded(entries: Sequence[dict[str, Any]]) -> Callable[[dict[str, Any]], Act]:
     """A script of recorded answers, each by texts that the request's messages contain.
 
-    Entries are `{"when": [TEXT, …], "answer": VALUE}`, or with `"abstain": REASON` or `"content": TEXT`; the first one counts that has all of its
-    texts. Where none fits, HTTP 404. The model's name is `recorded:NAME`, so no record passes them off as live.
+    Entries are `{"when": [TEXT, …], "answer": VALUE}`, or with `"abstain": REASON`, `"content": TEXT` or `"tool_calls": [[NAME, ARGUMENTS], …]`; the
+    first one counts that has all of its texts, so an agent's later turns, which hold what its tools gave, stand before the earlier ones.
+    Where none fits, HTTP 404. The model's name is `recorded:NAME`, so no record passes them off as live.
     """
 
     def act(body: dict[str, Any]) -> Act:
@@ -99,9 +100,16 @@ def recorded(entries: Sequence[dict[str, Any]]) -> Callable[[dict[str, Any]], Ac
         name = f"recorded:{body.get('model')}"
         for entry in entries:
             if all(text in asked for text in entry["when"]):
-                if "content" in entry:
-                    return Act(content=entry["content"], model=name)
-                return abstain(entry["abstain"], model=name) if "abstain" in entry else answer(entry["answer"], model=name)
+                return _act(entry, name)
         return Act(status=404, content="no recorded answer fits this request")
 
     return act
+
+
+def _act(entry: dict[str, Any], name: str) -> Act:
+    if "tool_calls" in entry:
+        calls = tuple((tool, json.dumps(arguments)) for tool, arguments in entry["tool_calls"])
+        return Act(content=entry.get("content"), tool_calls=calls, model=name)
+    if "content" in entry:
+        return Act(content=entry["content"], model=name)
+    return abstain(entry["abstain"], model=name) if "abstain" in entry else answer(entry["answer"], model=name)

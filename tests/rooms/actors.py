@@ -1,4 +1,4 @@
-"""Who acts in the tests of the rooms: whoever accepts documents, and a ledger that can be killed."""
+"""Who acts in the tests of the rooms: whoever accepts documents, and outside systems that can be killed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -18,18 +19,18 @@ Accept = Callable[[Path], InputFile]
 """Takes a document as `start` does."""
 
 
-class LedgerProcess:
-    """A ledger in a process of its own, which can be killed and started again on the same folder."""
+class SystemProcess:
+    """An outside system in a process of its own, which can be killed and started again on the same folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, module: str, folder: Path, *more: str) -> None:
         self.folder = folder
+        self.command = [sys.executable, "-m", module, "--dir", str(folder), *more]
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> str:
         """Starts it and returns its URL once it answers."""
-        command = [sys.executable, "-m", "tools.ledger.service", "--dir", str(self.folder)]
         path = os.pathsep.join(part for part in (os.environ.get("PYTHONPATH", ""), str(ROOT)) if part)
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path})
+        self.process = subprocess.Popen(self.command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path})
         assert self.process.stdout is not None
         assert "serves at" in self.process.stdout.readline()
         return self.url
@@ -58,3 +59,22 @@ class LedgerProcess:
             self.process.wait(timeout=30)
         if self.process is not None and self.process.stdout is not None:
             self.process.stdout.close()
+
+
+class LedgerProcess(SystemProcess):
+    """The ledger."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__("tools.ledger.service", folder)
+
+
+class ClusterProcess(SystemProcess):
+    """The clusters of the samples."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__("tools.cluster.service", folder, "--worlds", str(ROOT / "samples" / "clusters"))
+
+    def remedies(self) -> list[str]:
+        """What was applied, in its order, as text."""
+        told: Any = self.get("/remedies")
+        return [f"{entry['action']} {entry['target']} in {entry['cluster']}" for entry in told]

@@ -9,7 +9,7 @@ import pytest
 
 from evals.invoice_fields import data_folder
 from pointsman import InputFile
-from tests.rooms.actors import Accept, LedgerProcess
+from tests.rooms.actors import Accept, ClusterProcess, LedgerProcess
 
 
 @pytest.fixture
@@ -37,6 +37,19 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LedgerPr
     monkeypatch.setenv("POINTSMAN_HOME", str(home))
     monkeypatch.delenv("LEDGER_URL", raising=False)
     process = LedgerProcess(home / "ledger")
+    process.start()
+    yield process
+    process.close()
+
+
+@pytest.fixture
+def cluster(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ClusterProcess]:
+    """The clusters of the samples, which serve and which the client finds; dana is an operator."""
+    monkeypatch.setenv("POINTSMAN_HOME", str(home))
+    monkeypatch.delenv("CLUSTER_URL", raising=False)
+    (home / "guards").mkdir()
+    (home / "guards" / "roles.toml").write_text('[roles]\noperator = ["dana"]\nclerk = ["lee"]\n')
+    process = ClusterProcess(home / "cluster")
     process.start()
     yield process
     process.close()

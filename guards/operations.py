@@ -1,0 +1,26 @@
+"""What the incident workflow may do: nothing is done to a cluster unless an operator has approved exactly that."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pointsman import Limits, Policy, Price, allow, ask
+from tools.casebook import file_case
+from tools.cluster import apply_remedy, open_incident
+
+policy = Policy(
+    allow(open_incident, name="claim-alerts"),
+    ask(apply_remedy, role="operator", expires=timedelta(hours=2), name="remedy-by-operator"),
+    allow(file_case, name="file-case"),
+    version="2026-11",
+)
+"""Every effect of the workflow by name; whatever is not named is denied. A remedy is asked about whatever it is: no rule allows one."""
+
+limits = Limits(model_calls=60, tool_calls=400, usd=2, seconds=600, approvals=30)
+"""Of one delivery, which may hold ten incidents."""
+
+investigation = Limits(model_calls=18, tool_calls=32, usd=0.5)
+"""Of the agent of one incident."""
+
+prices = {"openai:recorded-answers": Price(input=0, output=0)}
+"""Recorded answers cost nothing. A model without a list price needs a line here: with a cap on money it is not asked otherwise."""

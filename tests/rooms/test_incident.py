@@ -1,0 +1,247 @@
+"""The incident workflow, from a delivery of alerts to the casebook, with the cluster in a process of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graphs.incident import graph
+from pointsman.errors import Conflict, NotAllowed
+from pointsman.evidence import verify
+from pointsman.testing import Act, OpenAIServer, answer, recorded
+from samples import make_incidents
+from tests.conftest import OpenRuns
+from tests.rooms.actors import ClusterProcess
+from tests.rooms.incident_runs import SAMPLES, approved, asked, go, intents, reports
+from tools.cluster import Remedy
+from tools.cluster.client import read_preview, send_remedy
+
+pytestmark = pytest.mark.anyio
+
+TRUTH: dict[str, dict[str, Any]] = json.loads((SAMPLES / "incidents.json").read_text(encoding="utf-8"))
+RECORDED = recorded(json.loads((SAMPLES / "recorded_opinions.json").read_text(encoding="utf-8")))
+INLINE = json.loads((SAMPLES / "incidents" / "false-alarm.json").read_text(encoding="utf-8"))
+CURRENCY = {"pod": "currency-9b6e-t4", "mechanism": "errors", "because": "it fails"}
+
+Script = list[Act] | Callable[[dict[str, Any]], Act]
+
+
+@pytest.fixture
+def speaking(monkeypatch: pytest.MonkeyPatch) -> Callable[[Script], Any]:
+    """A model that says what a script says, for as long as a `with` lasts."""
+
+    @contextmanager
+    def speaks(script: Script) -> Iterator[OpenAIServer]:
+        with OpenAIServer(script) as server:
+            monkeypatch.setenv("POINTSMAN_MODEL", "openai:recorded-answers")
+            monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+            monkeypatch.setenv("OPENAI_API_KEY", "none")
+            yield server
+
+    return speaks
+
+
+async def test_every_sample_ends_as_its_truth_says_without_a_model(open_runs: OpenRuns, cluster: ClusterProcess) -> None:
+    done: set[str] = set()
+    async with open_runs(graph) as runs:
+        for name, truth in TRUTH.items():
+            run = await go(runs, name.removesuffix(".json"))
+            assert await approved(runs, run) == "done", name
+            assert [case["end"] for case in await reports(runs, run)] == truth["ends"], name
+            begun = await intents(runs, run, "apply_remedy")
+            assert all(event.fields["approval"] for event in begun)
+            done |= {event.fields["key"] for event in begun}
+            assert await verify(runs.owner.store, run.run_id) == []
+    counts: Any = cluster.get("/counts")
+    assert all(count == {"requests": 1, "applied": 1} for count in counts.values())
+    resolved = [remedy for truth in TRUTH.values() if set(truth["ends"]) == {"resolved"} for remedy in truth["remedies"]]
+    assert {remedy.partition(" in ")[0] for remedy in cluster.remedies()} == {*resolved, "restart shipping-6c5a-v8"}
+    assert len(cluster.remedies()) == len(done)
+
+
+async def test_an_agent_finds_what_triage_leaves_open(open_runs: OpenRuns, cluster: ClusterProcess, speaking: Any) -> None:
+    with speaking(RECORDED) as model:
+        async with open_runs(graph) as runs:
+            run = await go(runs, "ambiguous")
+            [item] = await asked(runs, run)
+            assert (item.tool, item.role) == ("apply_remedy", "operator")
+            assert cluster.remedies() == []
+            assert await approved(runs, run) == "done"
+            [case] = await reports(runs, run)
+            assert len(await intents(runs, run, "read_series")) == 2
+    assert [case["end"]] == TRUTH["ambiguous.json"]["with_model"]
+    assert cluster.remedies() == ["rollback payment in ambiguous"]
+    assert len(model.seen) == 2
+
+
+async def test_a_clear_cause_asks_no_model(open_runs: OpenRuns, cluster: ClusterProcess, speaking: Any) -> None:
+    with speaking(RECORDED) as model:
+        async with open_runs(graph) as runs:
+            await go(runs, "network-fault")
+    assert model.seen == []
+
+
+async def test_a_person_names_a_remedy_and_is_asked_about_it_like_anybody(open_runs: OpenRuns, cluster: ClusterProcess) -> None:
+    async with open_runs(graph) as runs:
+        run = await go(runs, "wrong-remedy")
+        [item] = await asked(runs, run)
+        await runs.approve(item, by="dana")
+        await run.settled()
+        [question] = await asked(runs, run)
+        assert question.kind == "question"
+        remedy = {"cluster": "wrong-remedy", **TRUTH["wrong-remedy.json"]["person"]}
+        await runs.answer(question, {"remedy": remedy, "note": "3.4 leaks"}, by="dana")
+        await run.settled()
+        assert cluster.remedies() == ["restart shipping-6c5a-v8 in wrong-remedy"]
+        assert await approved(runs, run) == "done"
+        [case] = await reports(runs, run)
+    assert ([case["end"]], case["note"]) == (TRUTH["wrong-remedy.json"]["with_person"], "3.4 leaks")
+    assert cluster.remedies()[1:] == ["rollback shipping in wrong-remedy"]
+
+
+@pytest.mark.parametrize("remedy", [{"action": "restart", "target": "shipping-6c5a-v8"}, {"action": "restart", "target": "moon-1"}])
+async def test_a_remedy_that_cannot_help_is_not_asked_about(open_runs: OpenRuns, cluster: ClusterProcess, remedy: dict[str, str]) -> None:
+    async with open_runs(graph) as runs:
+        run = await go(runs, "wrong-remedy")
+        await runs.approve((await asked(runs, run))[0], by="dana")
+        await run.settled()
+        await runs.answer((await asked(runs, run))[0], {"remedy": {"cluster": "wrong-remedy", **remedy}, "note": "again"}, by="dana")
+        await run.settled()
+        [again] = await asked(runs, run)
+        assert again.kind == "question"
+    assert len(cluster.remedies()) == 1
+
+
+async def test_without_approval_nothing_is_done(open_runs: OpenRuns, cluster: ClusterProcess) -> None:
+    async with open_runs(graph) as runs:
+        run = await go(runs, "clear-cause")
+        [item] = await asked(runs, run)
+        for nobody in ("lee", "mallory", ""):
+            with pytest.raises(NotAllowed):
+                await runs.approve(item, by=nobody)
+        await runs.reject(item, by="dana")
+        await run.settled()
+        await runs.reject((await asked(runs, run))[0], by="dana")
+        await run.settled()
+        assert [case["end"] for case in await reports(runs, run)] == ["left to a person"]
+        assert await intents(runs, run, "apply_remedy") == []
+    assert cluster.remedies() == []
+
+
+async def test_an_edited_remedy_is_another_call_and_asked_about(open_runs: OpenRuns, cluster: ClusterProcess) -> None:
+    async with open_runs(graph) as runs:
+        run = await go(runs, "clear-cause")
+        [item] = await asked(runs, run)
+        other = {**item.card["arguments"]["preview"], "remedy": {"cluster": "clear-cause", "action": "scale", "target": "catalog"}}
+        await runs.edit(item, {"preview": other}, by="dana")
+        await run.settled()
+        assert cluster.remedies() == []
+        [again] = await asked(runs, run)
+        assert again.card["arguments"]["preview"]["remedy"]["target"] == "catalog"
+
+
+HOSTILE = {
+    "calls the remedy itself": [Act(tool_calls=(("apply_remedy", json.dumps({"preview": {}})),)), Act(tool_calls=(("file_case", "{}"),))],
+    "blames a pod of another part": [answer({"pod": "indexer-3a2f-w5", "mechanism": "errors", "because": "pre-approved by the CFO"})],
+    "invents a pod": [answer({"pod": "payment; rm -rf /", "mechanism": "errors", "because": "x"})],
+    "asks for ever": [Act(tool_calls=(("read_changes", json.dumps({"cluster": "ambiguous"})),))],
+    "asks fifty things at once": [Act(tool_calls=(("read_changes", json.dumps({"cluster": "ambiguous"})),) * 50)],
+    "answers nonsense": [Act(content="I have already applied the rollback.")],
+}
+
+
+@pytest.mark.parametrize("script", HOSTILE.values(), ids=HOSTILE.keys())
+async def test_a_hostile_model_gets_no_further_than_a_person(
+    open_runs: OpenRuns, cluster: ClusterProcess, speaking: Any, script: list[Act]
+) -> None:
+    with speaking(script):
+        async with open_runs(graph) as runs:
+            run = await go(runs, "ambiguous")
+            assert [item.kind for item in await asked(runs, run)] == ["question"]
+            assert await intents(runs, run, "apply_remedy") == []
+    assert cluster.remedies() == []
+
+
+async def test_a_model_that_changes_its_mind_changes_nothing(open_runs: OpenRuns, cluster: ClusterProcess, speaking: Any) -> None:
+    said = iter([answer({**CURRENCY, "pod": "payment-84bd-z6"})])
+    with speaking(lambda _: next(said, answer(CURRENCY))) as model:
+        async with open_runs(graph) as runs:
+            run = await go(runs, "ambiguous")
+            [item] = await asked(runs, run)
+            await runs.rerun(run, node="investigate", by="dana", reason="ask it again")
+            await run.settled()
+            with pytest.raises(Conflict):  # what has to be asked is asked anew
+                await runs.approve(item, by="dana")
+            assert await approved(runs, run) == "done"
+    assert cluster.remedies() == ["rollback payment in ambiguous"]
+    assert len(model.seen) == 1
+
+
+async def test_an_approval_is_of_the_remedy_as_it_was_previewed(open_runs: OpenRuns, cluster: ClusterProcess) -> None:
+    async with open_runs(graph) as runs:
+        run = await go(runs, "clear-cause")
+        [item] = await asked(runs, run)
+        await send_remedy(await read_preview(Remedy(cluster="clear-cause", action="scale", target="frontend")), "somebody else's")
+        await runs.approve(item, by="dana")
+        assert (await run.settled()).state == "waiting"
+        assert cluster.remedies() == ["scale frontend in clear-cause"]
+        [again] = await asked(runs, run)
+        assert again.card["arguments"]["preview"]["revision"] == 1
+        assert await approved(runs, run) == "done"
+    assert cluster.remedies() == ["scale frontend in clear-cause", "scale cart in clear-cause"]
+
+
+async def test_a_delivery_twice_is_one_run_and_its_alerts_again_are_a_duplicate(open_runs: OpenRuns, cluster: ClusterProcess) -> None:
+    async with open_runs(graph) as runs:
+        run = await go(runs, "clear-cause")
+        assert (await go(runs, "clear-cause")).run_id == run.run_id
+        for name, key in (("clear-cause", "another key"), ("redelivered", "some of its alerts")):
+            again = await go(runs, name, key)
+            assert [case["end"] for case in await reports(runs, again)] == ["duplicate"]
+        assert await approved(runs, run) == "done"
+    assert cluster.remedies() == ["scale cart in clear-cause"]
+
+
+async def test_alerts_can_be_given_as_they_are(open_runs: OpenRuns, cluster: ClusterProcess) -> None:
+    async with open_runs(graph) as runs:
+        run = await runs.start("incident", {"delivery": INLINE})
+        await run.settled()
+        assert [case["end"] for case in await reports(runs, run)] == ["false alarm"]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"{", "cannot be read"),
+        (b'{"cluster": "ambiguous", "alerts": []}', "no alerts"),
+        (b'{"cluster": "ambiguous", "alerts": [{"name": "X", "starts_at": "2026-11-02T10:00:00"}]}', "starts_at"),
+        (b'{"cluster": "nowhere", "alerts": [{"name": "X", "starts_at": "2026-11-02T10:00:00Z"}]}', "no cluster 'nowhere'"),
+    ],
+)
+async def test_what_is_no_delivery_is_set_aside_with_its_fault(
+    open_runs: OpenRuns, cluster: ClusterProcess, tmp_path: Path, content: bytes, why: str
+) -> None:
+    path = tmp_path / "alerts.json"
+    path.write_bytes(content)
+    async with open_runs(graph) as runs:
+        run = await runs.start("incident", {"path": str(path)})
+        summary = await run.settled()
+        assert (summary.state, summary.quarantined) == ("failed", True)
+        payloads = await runs.payloads(run)
+        [failed] = [event for event in await runs.events(run) if event.kind == "run.failed"]
+        assert why in json.dumps([payloads[digest] for digest in failed.payloads.values()])
+
+
+def test_the_script_writes_the_same_bytes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(make_incidents, "HERE", tmp_path)
+    make_incidents.main()
+    written = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.json"))
+    kept = [*SAMPLES.glob("incidents/*"), *SAMPLES.glob("clusters/*"), SAMPLES / "incidents.json"]
+    assert written == sorted(path.relative_to(SAMPLES) for path in kept)
+    for path in written:
+        assert (tmp_path / path).read_bytes() == (SAMPLES / path).read_bytes(), path

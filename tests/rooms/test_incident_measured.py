@@ -1,0 +1,74 @@
+"""The measured figures of the incident workflow (`POINTSMAN_DATA`), with floors at what is reached."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from evals import alert_dispatch, incident_causes, incident_groups
+from evals.itbench import scenarios
+from evals.nezha import recording
+
+
+@pytest.fixture(scope="module")
+def measured(data: Path) -> Path:
+    for name in ("incidents", "alerts"):
+        if not (data / name).is_dir():
+            pytest.skip(f"NOT MEASURED: {data / name} is missing; set POINTSMAN_DATA")
+    return data
+
+
+def test_the_triage_names_the_injected_pod_more_often_than_a_plain_deviation(measured: Path) -> None:
+    told = incident_causes.summary(recording(measured / "incidents" / "nezha"))
+    ours, plain = told["triage"], told["plain"]
+    assert (ours["faults"], plain["faults"]) == (24, 24)
+    assert ours["as1"] >= 19 and ours["as1"] >= plain["as1"] + 6
+    assert ours["as3"] >= 19 and ours["as3"] >= plain["as3"] + 2
+    assert told["clear"]["said"] >= 19 and told["clear"]["right"] == told["clear"]["said"]
+    assert told["by_kind"]["network_delay"]["triage"]["as1"] >= 6
+    assert told["quiet_afternoon"]["windows"] >= 140
+    assert told["quiet_afternoon"]["named"] <= 1 and told["quiet_afternoon"]["clear"] == 0
+    assert all(row["as1"] >= 19 for row in told["thresholds"].values())
+    assert told["end_to_end"]["faults_seen"] >= 18 and told["end_to_end"]["named_right"] >= 18
+
+
+def test_the_recording_is_read_with_its_traps(measured: Path) -> None:
+    day = recording(measured / "incidents" / "nezha")
+    assert day.telemetry.minutes == 1209
+    assert len(day.topology.pods) == 10
+    assert all(end.isalpha() for call in day.topology.calls for end in call)
+    assert len([1 for series in day.telemetry.series if series.metric == "caller_latency"]) == 14
+    assert any(value is None for series in day.telemetry.series for value in series.values)
+
+
+def test_alerts_are_put_together_and_traced_back(measured: Path) -> None:
+    told = incident_groups.summary(scenarios(measured / "incidents" / "itbench"))
+    assert (told["scenarios"], told["grouping"]["alerts"]) == (32, 227)
+    assert told["grouping"]["in_largest_group"] >= 222 and told["grouping"]["foreign"] == 0
+    assert told["grouping"]["scenarios_whole"] >= 29
+    assert told["roots"]["first"] >= 21 and told["roots"]["first"] >= told["roots"]["most_alerts_first"] + 6
+    assert told["roots"]["first_three"] >= 23
+
+
+def test_every_rule_of_the_catalogue_has_a_queue_and_a_time(measured: Path) -> None:
+    told = alert_dispatch.summary(measured / "alerts" / "rules.yml.gz")
+    assert told["rules"] == told["with_queue"] == told["with_severity_rule"] == 1155
+    assert told["split"] == 0
+    assert "person" not in told["queues"]
+
+
+@pytest.mark.parametrize("module", [alert_dispatch, incident_causes, incident_groups])
+def test_a_command_says_that_the_data_is_missing(
+    module: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("POINTSMAN_DATA", str(tmp_path))
+    assert module.main([]) == 1  # type: ignore[attr-defined]
+    assert "POINTSMAN_DATA" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", [alert_dispatch, incident_groups])
+def test_a_command_prints_what_it_measured(measured: Path, module: object, capsys: pytest.CaptureFixture[str]) -> None:
+    assert module.main([]) == 0  # type: ignore[attr-defined]
+    assert module.main(["--json"]) == 0  # type: ignore[attr-defined]
+    assert capsys.readouterr().out

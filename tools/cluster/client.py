@@ -1,0 +1,84 @@
+"""How this project speaks to the cluster: reads, and two effects that are repeatable under their idempotency key. Errors: see `tools/calling.py`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from pointsman import tool
+from tools.calling import Line
+from tools.cluster.alert import Changes, Firing
+from tools.cluster.remedy import Applied, Opened, Opening, Preview, Remedy
+from tools.cluster.telemetry import Metric, Series, Telemetry, Topology
+
+TIMEOUT: Final = 15.0
+"""Seconds after which a call counts as unanswered."""
+
+WAIT: Final = 5.0
+"""Seconds for which the cluster holds the question back whether alerts still fire."""
+
+_CLUSTER: Final = Line("the cluster", "CLUSTER_URL", "cluster", "tools.cluster.service", TIMEOUT)
+
+
+@tool(effect="read", timeout=TIMEOUT)
+async def read_topology(cluster: str) -> Topology:
+    """Which services of a cluster call which, and which pods serve them."""
+    return await _CLUSTER.get(f"/{cluster}/topology", Topology)
+
+
+@tool(effect="read", timeout=TIMEOUT)
+async def read_telemetry(cluster: str, since: datetime, until: datetime) -> Telemetry:
+    """Every metric of a cluster, minute by minute, from `since` up to `until`."""
+    return await _CLUSTER.get(f"/{cluster}/telemetry", Telemetry, {"since": since.isoformat(), "until": until.isoformat()})
+
+
+@tool(effect="read", timeout=TIMEOUT, result_bytes=20_000)
+async def read_series(cluster: str, subject: str, metric: Metric) -> Series:
+    """One metric of one pod, or of one call edge written caller>callee, for the last hour: one value a minute, the newest last."""
+    return await _CLUSTER.get(f"/{cluster}/series", Series, {"subject": subject, "metric": metric})
+
+
+@tool(effect="read", timeout=TIMEOUT, result_bytes=20_000)
+async def read_changes(cluster: str) -> Changes:
+    """What was rolled out or configured in a cluster lately, and when."""
+    return await _CLUSTER.get(f"/{cluster}/changes", Changes)
+
+
+@tool(effect="read", timeout=TIMEOUT)
+async def firing_alerts(cluster: str, fingerprints: tuple[str, ...], wait: float) -> Firing:
+    """Which of these alerts fire; the cluster answers once none does, or after `wait` seconds, at most 5."""
+    asked = {"fingerprints": ",".join(fingerprints), "wait": str(min(wait, WAIT))}
+    return await _CLUSTER.get(f"/{cluster}/firing", Firing, asked)
+
+
+@tool(effect="read", timeout=TIMEOUT)
+async def preview_remedy(remedy: Remedy) -> Preview:
+    """What a remedy would do, without doing it."""
+    return await read_preview(remedy)
+
+
+@tool(effect="write", key="key", timeout=TIMEOUT)
+async def open_incident(opening: Opening, key: str) -> Opened:
+    """Claims alerts for an incident, so that no alert is handled twice. Of any number of concurrent claims on one alert exactly one gets `yours`."""
+    return await send_opening(opening, key)
+
+
+@tool(effect="execute", sinks=("preview",), key="key", timeout=TIMEOUT)
+async def apply_remedy(preview: Preview, key: str) -> Applied:
+    """Applies a remedy to the cluster as it was previewed, once per key; does nothing where something around it was given another remedy since."""
+    return await send_remedy(preview, key)
+
+
+async def send_remedy(preview: Preview, key: str) -> Applied:
+    """What `apply_remedy` does, without the gateway."""
+    return await _CLUSTER.post("/remedies", preview, key, Applied)
+
+
+async def read_preview(remedy: Remedy) -> Preview:
+    """What `preview_remedy` does, without the gateway."""
+    return await _CLUSTER.get(f"/{remedy.cluster}/preview", Preview, {"action": remedy.action, "target": remedy.target})
+
+
+async def send_opening(opening: Opening, key: str) -> Opened:
+    """What `open_incident` does, without the gateway."""
+    return await _CLUSTER.post("/incidents", opening, key, Opened)
