@@ -11,8 +11,8 @@ from langgraph.graph import END, START
 from langgraph.types import RetryPolicy
 from typing_extensions import TypedDict
 
-from pointsman import FAILED, Command, Context, Limits, Policy, Send, Workflow, allow, ask, code, effect, question, tool
-from pointsman.testing import call, happened
+from pointsman import FAILED, Command, Context, Limits, Policy, Send, Workflow, agent, allow, arg, ask, code, effect, question, tool
+from pointsman.testing import ScriptedModel, call, calls, happened, says
 
 EVERYTHING = Policy(allow(), version="all")
 RETRY = RetryPolicy(initial_interval=0.001, backoff_factor=1.0, max_attempts=4, jitter=False)
@@ -73,6 +73,7 @@ class State(TypedDict, total=False):
     items: list[str]
     to: str
     n: int
+    note: str
     seen: Annotated[list[str], add]
     receipts: Annotated[list[str], add]
 
@@ -367,9 +368,34 @@ def _capped() -> Any:
     return flow.compile()
 
 
+# agent: parallel calls, one of which asks; an effect beside it; a turn after them
+
+
+def acted(messages: list[Any], offered: list[str]) -> Any:
+    """What the agent's model says, by how far the conversation is."""
+    turns = [
+        calls(("look", {"what": "a"}), ("deliver", {"to": "x"}), ("deliver", {"to": "y"}), ("look", {"what": "b"})),
+        calls(("look", {"what": "c"})),
+        says(answer="delivered"),
+    ]
+    return turns[sum(1 for message in messages if message.type == "ai")]
+
+
+def _agent() -> Any:
+    flow = Workflow(State, name="agent", policy=Policy(allow(), ask("deliver", when=arg("to") == "y")))
+    given = {"reads": ("to",), "writes": "note", "returns": str, "prompt": "Deliver to {to}."}
+    flow.add_node("work", agent(tools=(look,), effects=(deliver,), model=ScriptedModel(acted), **given))
+    flow.add_node("after", nothing)
+    flow.add_edge(START, "work")
+    flow.add_exits("work", answered="after", default=FAILED)
+    flow.add_edge("after", END)
+    return flow.compile()
+
+
 GRAPHS = {
     graph.plan.name: graph
     for graph in (
+        _agent(),
         _fan(),
         _loop(),
         _nest(),

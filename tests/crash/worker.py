@@ -44,8 +44,10 @@ async def work(order: dict[str, Any]) -> dict[str, Any]:
         if order.get("sweep"):
             await runs.sweep()
         if order.get("approve"):
+            own = [run.run_id for _, run in begun]
             for item in await runs.inbox():
-                await runs.approve(item, by=order.get("by", "dana"))
+                if order["approve"] != "own" or item.run_id in own:
+                    await runs.approve(item, by=order.get("by", "dana"))
         if "answer" in order:
             for item in await runs.inbox():
                 await runs.answer(item, order["answer"], by="dana")
