@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pointsman import deciding, fitting, inbox, outside, recovery, revoking
+from pointsman import compensation, deciding, fitting, inbox, outside, recovery, revoking
 from pointsman.acceptance import accept
 from pointsman.approval import Approval
 from pointsman.clock import Clock
@@ -116,7 +116,9 @@ class Runs:
                     owner_here.reset(token)
 
     def graph(self, name: str) -> Controlled:
-        """The compiled workflow of this name. Raises `NotFound`."""
+        """The compiled workflow of this name, or the compensation of one. Raises `NotFound`."""
+        if name.endswith(compensation.SUFFIX):
+            return compensation.compensation_of(self.graph(name.removesuffix(compensation.SUFFIX)))
         return self._graphs.get(name) or self.project.graph(name)
 
     async def start(self, graph: str, input: Any, *, key: str | None = None, by: str | None = None) -> Run:
@@ -174,6 +176,12 @@ class Runs:
         """Go on from a node's last visit (or from a position) with a patched state; see `pointsman.recovery`. Raises `NotFound`, `BadInput`, `Conflict`, `LeaseHeld`."""
         await recovery.fork(self.owner, self.graph(run.graph), run.run_id, node=node, patch=patch or {}, by=by, reason=reason)
         self.engine.advance(run.run_id)
+
+    async def compensate(self, run: Run, *, by: str, reason: str = "") -> Run:
+        """Undo a run's finished effects in reverse order; the run that does so, the same one however often it is asked for. Raises `Conflict`, `NotFound`."""
+        graph, state = self.graph(run.graph), (await run.summary()).state
+        given = compensation.undoing(graph, run.run_id, state, list(await self.events(run)), await self.payloads(run), reason)
+        return await self.start(f"{graph.plan.name}{compensation.SUFFIX}", given, key=run.run_id, by=by)
 
     async def fall_due(self, run: Run | None = None) -> Sequence[str]:
         """Let questions whose time has run out expire, of one run or of all, and those runs go on by that exit; their ids. Whoever looks does this."""

@@ -10,13 +10,14 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, get_args, get_type_hints, overload
 
 from langchain_core.tools import StructuredTool
 from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
 
 from pointsman import canonical
+from pointsman.breaker import Breaker
 from pointsman.errors import BadInput, NotAllowed
 
 Effect = Literal["read", "draft", "write", "send", "delete", "overwrite", "submit", "export", "execute"]
@@ -63,16 +64,24 @@ class Contract:
     """The parameter by which the outside system is given the idempotency key; None where it keeps none."""
     reconcile: Callable[..., Awaitable[Any]] | None
     """Asked with the same arguments after a crash: the result if the effect happened, else None."""
-    compensate: Callable[..., Any] | None
+    compensate: Contract | None
+    """Undoes the effect: an effect of its own, given the arguments that it has parameters for, and `result` where it asks for that."""
+    preview: Contract | None
+    """Says what the effect would do: a read, given the arguments that it has parameters for."""
     timeout: float
     """Seconds after which a call is given up."""
     result_bytes: int
     function: Callable[..., Any]
+    breaker: Breaker = field(default_factory=Breaker, compare=False)
 
     @property
     def is_effect(self) -> bool:
         """Whether a call changes the world."""
         return self.effect != "read"
+
+    def share(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of another call's arguments that this one has parameters for."""
+        return {name: value for name, value in arguments.items() if name in self.arguments.model_fields}
 
     def validate(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The typed values of `arguments`. Raises `pydantic.ValidationError`, also for unknown names."""
@@ -89,6 +98,7 @@ class Contract:
             "timeout": str(self.timeout),
         }
         schema = self.arguments.model_json_schema()
+        shown |= {name: part.name for name in ("compensate", "preview") if (part := getattr(self, name)) is not None}
         return {**shown, "keyed": self.key is not None, "reconciles": self.reconcile is not None, "arguments": canonical.digest(schema)}
 
     async def perform(self, arguments: Mapping[str, Any], key: str) -> Any:
@@ -152,9 +162,11 @@ def tool(
     sinks: tuple[str, ...] = (),
     key: str | None = None,
     reconcile: Callable[..., Awaitable[Any]] | None = None,
-    compensate: Callable[..., Any] | None = None,
+    compensate: Tool | None = None,
+    preview: Tool | None = None,
     timeout: float = 30.0,
     result_bytes: int = RESULT_BYTES,
+    breaker: Breaker | None = None,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 
 
@@ -165,20 +177,26 @@ def tool(
     sinks: tuple[str, ...] = (),
     key: str | None = None,
     reconcile: Callable[..., Awaitable[Any]] | None = None,
-    compensate: Callable[..., Any] | None = None,
+    compensate: Tool | None = None,
+    preview: Tool | None = None,
     timeout: float = 30.0,
     result_bytes: int = RESULT_BYTES,
+    breaker: Breaker | None = None,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a typed function a tool with a contract; the docstring is its description.
 
     `effect` is the class of what it does to the world (undeclared = `execute`); `sinks` the arguments that decide who, where or
     how much; `key` the name of the parameter that receives the idempotency key (hidden from callers); `reconcile` an async
     function of the same arguments that says after a crash what the effect's result was, or None if it did not happen;
-    `timeout` in seconds; `result_bytes` the size cap of a result. Raises `BadInput` for a contract that cannot hold.
+    `compensate` the tool that undoes it (an effect), `preview` the tool that says what it would do (a read), both given the arguments they have
+    parameters for, `compensate` also the `result`; `timeout` in seconds; `result_bytes` the size cap of a result; `breaker` when calls are held
+    back because the outside does not answer. Raises `BadInput` for a contract that cannot hold.
     """
 
     def make(body: Callable[..., Any]) -> Tool:
-        contract = _contract(body, effect, sinks, key, reconcile, compensate, timeout, result_bytes)
+        contract = _contract(body, effect, sinks, key, reconcile, timeout, result_bytes)
+        beside = _beside(contract, compensate, preview)
+        contract = replace(contract, **beside, breaker=breaker or Breaker())
         made: Tool = Tool(name=contract.name, description=contract.description, args_schema=contract.arguments, contract=contract)
         made.coroutine, made.func = made.call, made.call_from_thread
         return made
@@ -192,7 +210,6 @@ def _contract(
     sinks: tuple[str, ...],
     key: str | None,
     reconcile: Callable[..., Awaitable[Any]] | None,
-    compensate: Callable[..., Any] | None,
     timeout: float,
     result_bytes: int,
 ) -> Contract:
@@ -220,5 +237,27 @@ def _contract(
     arguments = create_model(name, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True), __doc__=description, **fields)
     returns: TypeAdapter[Any] = TypeAdapter(hints.get("return", Any))
     return Contract(
-        name, effect, description, arguments, returns, tuple(sinks), key, reconcile, compensate, float(timeout), result_bytes, body
+        name, effect, description, arguments, returns, tuple(sinks), key, reconcile, None, None, float(timeout), result_bytes, body
     )
+
+
+def _beside(contract: Contract, compensate: Tool | None, preview: Tool | None) -> dict[str, Any]:
+    """The contracts of the tools that belong to an effect, checked against it."""
+    found: dict[str, Any] = {}
+    for word, given, needs in (("compensate", compensate, "an effect"), ("preview", preview, "a read")):
+        if given is None:
+            continue
+        if not hasattr(given, "contract") or given.contract.is_effect != (word == "compensate") or not contract.is_effect:
+            raise BadInput(
+                f"{word}= of tool {contract.name!r} cannot be {getattr(given, 'name', given)!r}",
+                remedy=f"give an effect {needs} of pointsman's @tool: it passes the gateway as every call does",
+            )
+        offered = {*contract.arguments.model_fields, *(["result"] if word == "compensate" else [])}
+        missing = [name for name, part in given.contract.arguments.model_fields.items() if part.is_required() and name not in offered]
+        if missing:
+            raise BadInput(
+                f"{word}= of tool {contract.name!r} needs {', '.join(missing)}, which the call does not have",
+                remedy="name its parameters after those",
+            )
+        found[word] = given.contract
+    return found

@@ -1,4 +1,4 @@
-"""The commands by which a person acts on a run as a whole: `resume`, `rerun`, `cancel`."""
+"""The commands by which a person acts on a run as a whole: `resume`, `rerun`, `cancel`, `compensate`."""
 
 # ruff: noqa: PLC0415 - a command imports what it needs when it is called, so that `--help` does not load LangGraph (four CPU-seconds)
 from __future__ import annotations
@@ -87,5 +87,23 @@ def cancel(run: RunId, reason: Reason = "", by: As = None, json: Json = False) -
             story = await story_of(runs, found)
         desk.give(story.data(whole=False), ending(story))
         return DONE
+
+    perform(command, json)
+
+
+def compensate(run: RunId, reason: Reason = "", by: As = None, json: Json = False) -> None:
+    """Undo what a run did: its finished effects in reverse order, each by the tool that its contract names for that.
+
+    A run of its own does so, under the same policy; asked for again it is the same one. Exit code 1 where something could not be undone.
+    """
+
+    async def command(desk: Desk) -> int:
+        from pointsman.cli.standing import finish
+        from pointsman.runs import Runs
+
+        async with Runs.open() as runs:
+            found = await runs.get(run)
+            person = runs.project.roles.acting(by)
+            return await finish(desk, runs, await runs.compensate(found, by=person.name, reason=reason))
 
     perform(command, json)

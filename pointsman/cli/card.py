@@ -141,6 +141,10 @@ def _call_asked(ask: Ask, facts: Mapping[str, Any]) -> list[tuple[str, Text]]:
     if isinstance(corrects, dict):
         lines.append(("corrects", Text(f"{plain(ask.tool)} has happened already, with", "yellow")))
         lines += _named("corrects", corrects.get("arguments"))
+    if "preview" in facts:
+        lines.append(("preview", value_line(Value("it would", facts["preview"]), WIDE)))
+    if facts.get("no_preview"):
+        lines.append(("preview", Text(f"none: {clipped(str(facts['no_preview']), ROOM)}", "yellow")))
     if facts.get("compensation"):
         lines.append(("undone by", Text(plain(str(facts["compensation"])))))
     return lines

@@ -114,7 +114,7 @@ class Gateway:
             return await self._returning.resolve(request, step, found)
         call_id = step.call_id(request.target, digest, k)
         where = {"call": call_id, "ns": step.ns, "target": request.target, "effect": request.effect}
-        facts = where | {"k": k, "attempt": step.attempt, "depth": depth}
+        facts = where | ({"aside": True} if step.aside else {}) | {"k": k, "attempt": step.attempt, "depth": depth}
         earlier = self.tape.earlier(step.position, request.target, digest, k, step.ns, is_effect=request.is_effect)
         if earlier is not None:
             return await self._returning.give_again(request, step, digest, facts, earlier)

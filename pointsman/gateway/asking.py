@@ -12,7 +12,7 @@ from langgraph.types import Interrupt
 from pointsman import approval as approvals_
 from pointsman import canonical
 from pointsman.approval import Approval
-from pointsman.errors import Denied, Expired, LimitReached, PointsmanError, Rejected, TooSoon
+from pointsman.errors import Denied, Expired, LimitReached, PointsmanError, Rejected, ToolFailed, TooSoon
 from pointsman.gateway.request import Request
 from pointsman.gateway.step import Step
 from pointsman.gateway.tape import Recorded
@@ -77,7 +77,7 @@ class Asking:
         self, request: Request, step: Step, digest: str, facts: dict[str, Any], decision: Decision, corrected: Recorded | None
     ) -> Approval:
         """The approval for exactly this call. Without one the question is put on record and the step stops here."""
-        card = await self._card(request, step, decision, corrected)
+        card = await self._card(request, step, decision, corrected) | await self._preview(request, step)
         approval = await self.asked(step, self._binding(request, step), card, decision, request.target, facts["k"])
         if approval.state in ("rejected", "expired"):
             error = Rejected if approval.state == "rejected" else Expired
@@ -136,6 +136,20 @@ class Asking:
         if corrected is not None:
             card["corrects"] = {"arguments": await self._gateway.payload(corrected.digest), "call": corrected.call}
         return card
+
+    async def _preview(self, request: Request, step: Step) -> dict[str, Any]:
+        """What the call would do, as its tool for that says: a read that passes the gateway like any other, and changes nothing of the step."""
+        if request.preview is None:
+            return {}
+        wanted = request.preview()
+        aside = Step(step.place, step.attempt, step.account, step.policies, frozenset({wanted.target}), within=step.within, aside=True)
+        try:
+            return {"preview": canonical.encode(await self._gateway.call(wanted, aside))}
+        except (Denied, LimitReached, ToolFailed) as error:
+            return {"no_preview": error.what}
+        except GraphInterrupt:  # the policy asks about the look itself: that comes first
+            step.asks |= aside.asks
+            raise
 
     async def _open(self, step: Step, binding: str, card: dict[str, Any], decision: Decision, tool: str, k: int) -> Approval:
         approval_id = self._gateway.approvals.next_id(self._gateway.journal.run_id, step.position, binding)

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from pointsman import canonical
+from pointsman.breaker import Breaker
 from pointsman.errors import ToolFailed
 from pointsman.limit import Spend
 from pointsman.tool import WORLD_UNCHANGED, Contract
@@ -40,6 +41,9 @@ class Request:
     """Asks whether an effect happened: its result, or None."""
     compensation: str | None = None
     """What undoes it, by name."""
+    preview: Callable[[], Request] | None = None
+    """The read that says what it would do."""
+    breaker: Breaker | None = None
     again_with: Callable[[Mapping[str, Any]], Request] | None = None
     """The same call with other arguments; None where a person may not change them."""
     edited: Mapping[str, Any] | None = None
@@ -67,6 +71,10 @@ class Request:
         try:
             return self.returns.validate_python(canonical.decode(tree))
         except ValidationError as error:
+            if tree is None and self.is_effect:
+                raise ToolFailed(
+                    f"{self.target} happened, and its answer was not kept: it has more than {self.result_bytes} bytes, or no form in which it could be"
+                ) from error
             raise ToolFailed(f"{self.target} answered with something else than it declares: {error}") from error
 
 
@@ -93,7 +101,8 @@ def tool_request(contract: Contract, arguments: Mapping[str, Any]) -> Request:
         returns=contract.returns,
         perform=partial(contract.perform, typed),
         probe=partial(contract.reconcile, **typed) if contract.reconcile else None,
-        compensation=contract.compensate
-        and str(getattr(contract.compensate, "name", None) or getattr(contract.compensate, "__name__", "")),
+        compensation=contract.compensate.name if contract.compensate else None,
+        preview=partial(tool_request, contract.preview, contract.preview.share(typed)) if contract.preview and not invalid else None,
+        breaker=contract.breaker,
         again_with=partial(tool_request, contract),
     )

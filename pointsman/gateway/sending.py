@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pointsman import approval as approvals_
 from pointsman import canonical, errors
 from pointsman.approval import Approval
-from pointsman.errors import BadInput, Denied, OutcomeUnknown, PointsmanError, ToolFailed, TooSoon
+from pointsman.errors import BadInput, Denied, OutcomeUnknown, PointsmanError, ToolFailed, TooSoon, Unavailable
 from pointsman.gateway.request import Request
 from pointsman.gateway.step import Step
 from pointsman.gateway.tape import Recorded
@@ -122,12 +122,11 @@ class Sending:
         gate.lease.check()
         begun = gate.clock.monotonic()
         try:
-            with passage():
-                async with asyncio.timeout(request.timeout):
-                    answer = await request.perform(key)
-            tree = canonical.encode(answer)
+            tree = canonical.encode(await self._answer(request, key))
             if not request.is_effect:
                 request.revive(tree)
+            elif len(canonical.dumps(tree)) > request.result_bytes:
+                tree = None  # it happened; nobody will be able to read what it said
         except ToolFailed as error:
             await self._failed(step, call, error, self._spent(request, begun, error))
             raise
@@ -149,6 +148,23 @@ class Sending:
         )
         await self._settle(step, call, spent)
         return request.revive(tree)
+
+    async def _answer(self, request: Request, key: str) -> Any:
+        """What the outside says. Raises `Unavailable` where its breaker is open: nothing was sent."""
+        clock, breaker = self._gateway.clock, request.breaker
+        if breaker is not None:
+            breaker.enter(request.target, clock.monotonic())
+        answered = True
+        try:
+            with passage():
+                async with asyncio.timeout(request.timeout):
+                    return await request.perform(key)
+        except Exception as error:
+            answered = not isinstance(error, Unavailable | OSError)  # TimeoutError is one
+            raise
+        finally:
+            if breaker is not None:
+                breaker.leave(clock.monotonic(), answered=answered)
 
     async def _failed(self, step: Step, call: str, error: PointsmanError, spent: Spend) -> None:
         await self._outcome(step, call, "failed", {"type": type(error).__name__, "what": error.what}, spent)

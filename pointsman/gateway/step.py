@@ -59,6 +59,8 @@ class Step:
     """The agents on whose behalf it acts, outermost first; empty where it acts on its own node's."""
     closed: str = ""
     """Which cap of its agent it stands at; empty while it may begin calls."""
+    aside: bool = False
+    """Whether it only looks what an effect of the step would do: its calls belong to the card, not to what the step does."""
     exit: str = "done"
     reason: str = ""
     decided_by: str = "code"

@@ -117,7 +117,7 @@ class Tape:
     def left_over(self, ns: str, attempt: str, target: str | None = None) -> Recorded | None:
         """A call on record that this execution of the step should have asked for and did not (yet), unless it overlapped another one."""
         for call in self._left.get(ns, {}).values():
-            counts = call.outcome == "done" or call.attempt == attempt
+            counts = (call.outcome == "done" or call.attempt == attempt) and "aside" not in call.fields
             if counts and (target is None or call.target == target) and not self._overlaps(call, self._by_ns[ns]):
                 return call
         return None

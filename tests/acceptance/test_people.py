@@ -248,6 +248,7 @@ async def test_a_question_expires_at_the_next_look_though_no_process_was_alive(o
 async def test_the_card_is_made_by_code(open_runs: OpenRuns, world: World, home: Path) -> None:
     from pointsman import tool
 
+    @tool(effect="submit")
     async def refund(amount: int) -> str:
         """Give it back."""
         return ""

@@ -21,7 +21,11 @@ async def test_kill_an_agent_at_every_commit(crew: Crew, outside: Outside, url: 
     assert begun["states"] == {"undisturbed": "waiting"}
     went_on = crew.send("agent", "undisturbed", approve=True, **TO).finished()
     first, second = (
-        {f"{when} commit {at} of part {part}": {"at": at, "when": when} for at in range(1, len(did["commits"]) + 1) for when in ("before", "after")}
+        {
+            f"{when} commit {at} of part {part}": {"at": at, "when": when}
+            for at in range(1, len(did["commits"]) + 1)
+            for when in ("before", "after")
+        }
         for part, did in ((1, begun), (2, went_on))
     )
     async with Store.open(url) as store:

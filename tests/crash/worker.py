@@ -44,10 +44,7 @@ async def work(order: dict[str, Any]) -> dict[str, Any]:
         if order.get("sweep"):
             await runs.sweep()
         if order.get("approve"):
-            own = [run.run_id for _, run in begun]
-            for item in await runs.inbox():
-                if order["approve"] != "own" or item.run_id in own:
-                    await runs.approve(item, by=order.get("by", "dana"))
+            await approve(runs, order, [run.run_id for _, run in begun])
         if "answer" in order:
             for item in await runs.inbox():
                 await runs.answer(item, order["answer"], by="dana")
@@ -57,6 +54,13 @@ async def work(order: dict[str, Any]) -> dict[str, Any]:
         for key, run in begun:
             states[key] = (await run.settled()).state
     return {"states": states, "commits": switch.commits}
+
+
+async def approve(runs: Runs, order: dict[str, Any], own: list[str]) -> None:
+    """Say yes to all that is asked, or to what the order's own runs ask."""
+    for item in await runs.inbox():
+        if order["approve"] != "own" or item.run_id in own:
+            await runs.approve(item, by=order.get("by", "dana"))
 
 
 def child(order: dict[str, Any], out: int) -> None:

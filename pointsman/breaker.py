@@ -1,0 +1,49 @@
+"""A circuit breaker: after so many calls in a row that the outside did not answer, none is sent for a while, then one is tried.
+
+It stands in this process, one for each tool, for all runs in it; another process has its own and knows nothing of this one. A refusal of
+the outside system is an answer. (M. Nygard, Release It!, 2nd ed., ch. 5.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pointsman.errors import BadInput, Unavailable
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Closed: calls pass. Open: they are refused for `seconds`. Then half open: one passes, and what becomes of it decides."""
+
+    failures: int = 5
+    """So many calls in a row without an answer open it; 0 for never."""
+    seconds: float = 30.0
+    _failed: int = field(default=0, repr=False)
+    _until: float | None = field(default=None, repr=False)
+    _trying: bool = field(default=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.failures < 0 or not self.seconds > 0:
+            raise BadInput(f"a breaker of {self.failures} failures and {self.seconds} seconds cannot work", remedy="0 or more, and above 0")
+
+    def enter(self, tool: str, now: float) -> None:
+        """A call is about to be sent, `now` in seconds of one clock. Raises `Unavailable` while it is open, or half open with a call under way."""
+        if self._until is None:
+            return
+        if now < self._until or self._trying:
+            left = max(self._until - now, 0.0)
+            raise Unavailable(
+                f"{tool} did not answer {self._failed} times in a row, so its breaker is open for {left:.0f} s more",
+                undone="nothing was sent",
+            )
+        self._trying = True
+
+    def leave(self, now: float, *, answered: bool) -> None:
+        """A call that was sent has ended."""
+        self._trying = False
+        if answered:
+            self._failed, self._until = 0, None
+            return
+        self._failed += 1
+        if self.failures and self._failed >= self.failures:
+            self._until = now + self.seconds

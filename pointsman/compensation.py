@@ -1,0 +1,126 @@
+"""Undoing what a run did: its finished effects in reverse order, each by the tool that its contract names for that.
+
+A compensation is a run of its own, of a workflow that is made from the first one: same policy, same limits, own record. So each undoing is an effect
+call like any other, judged, asked about, under a key; what is undone stays undone when the process dies, and a run is compensated once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from langgraph.graph import END, START
+from typing_extensions import TypedDict
+
+from pointsman import canonical
+from pointsman.controlled import Controlled
+from pointsman.errors import BadInput, Conflict, Denied, Expired, NotFound, Rejected
+from pointsman.event import Event
+from pointsman.gateway.tape import Recorded, Tape
+from pointsman.node import Given, Node, Outcome
+from pointsman.tool import WORLD_UNCHANGED, Contract
+from pointsman.workflow import FAILED, Workflow
+
+SUFFIX = ".compensation"
+"""What the name of a graph's compensation ends with."""
+
+_ENDED = ("done", "failed", "cancelled")
+
+
+class Undoing(TypedDict, total=False):
+    """The state of a compensation."""
+
+    run: str
+    """The run whose effects are undone."""
+    why: str
+    effects: list[dict[str, Any]]
+    """`{tool, call, arguments, result}` each, the last one first."""
+    left: list[str]
+    """Tools whose effects nothing undoes."""
+    undone: list[str]
+    """Calls that are undone."""
+
+
+@cache
+def compensation_of(graph: Controlled) -> Controlled:
+    """The workflow that undoes what runs of `graph` did. Raises `NotFound` where no tool of it says how."""
+    contracts = {contract.name: contract for contract in _contracts(graph) if contract.compensate is not None}
+    if not contracts:
+        raise NotFound(f"no tool of graph {graph.plan.name!r} says what undoes it", remedy="declare it: @tool(effect=…, compensate=TOOL)")
+    undoing = tuple({contract.name: contract for one in contracts.values() if (contract := one.compensate) is not None}.values())
+
+    async def execute(given: Given) -> Outcome:
+        undone: list[str] = []
+        for effect in given.state["effects"]:
+            by = contracts[effect["tool"]].compensate
+            assert by is not None
+            try:
+                await given.gateway.call_tool(by, by.share({**effect["arguments"], "result": effect["result"]}))
+            except (Denied, Rejected, Expired) as error:
+                reason = f"{effect['tool']} (call {effect['call']}) is not undone: {error.what}"
+                return Outcome(
+                    {"undone": undone},
+                    exit=type(error).__name__.lower(),
+                    reason=reason,
+                    decided_by="rule" if isinstance(error, Denied) else "human",
+                )
+            undone.append(effect["call"])
+        return Outcome({"undone": undone})
+
+    builder = graph.builder
+    assert isinstance(builder, Workflow)
+    flow = Workflow(Undoing, name=f"{graph.plan.name}{SUFFIX}", policy=builder.policy, limits=builder.limits)
+    node = Node(
+        kind="compensation", subject=compensation_of, execute=execute, writes=("undone",), tools=frozenset(by.name for by in undoing),
+        contracts=undoing, exits=("done", "denied", "rejected", "expired"),
+    )  # fmt: skip
+    flow.add_node("compensate", node)
+    flow.add_edge(START, "compensate")
+    flow.add_exits("compensate", done=END, default=FAILED)
+    return flow.compile()
+
+
+def undoing(graph: Controlled, run_id: str, state: str, events: list[Event], payloads: Mapping[str, Any], reason: str) -> dict[str, Any]:
+    """What a compensation of a run begins with. Raises `Conflict` where it must not begin, `NotFound` where there is nothing to undo."""
+    if state not in _ENDED:
+        raise Conflict(
+            f"run {run_id} is {state}: it could go on and do more",
+            undone="nothing was undone",
+            remedy=f"`pointsman cancel {run_id[:8]}` first",
+        )
+    calls = [call for call in Tape(events).all() if call.effect not in WORLD_UNCHANGED]
+    open_ = [call for call in calls if call.outcome in (None, "unknown")]
+    if open_:
+        raise Conflict(
+            f"whether {open_[0].target} happened is not known",
+            undone="nothing was undone",
+            remedy=f"find out, then `pointsman answer {open_[0].call}`",
+        )
+    done = sorted(
+        (call for call in calls if call.outcome == "done" and "given" not in call.fields), key=lambda call: call.ended or 0, reverse=True
+    )
+    known = {contract.name for contract in _contracts(graph) if contract.compensate is not None}
+    effects = [_effect(call, payloads) for call in done if call.target in known]
+    if not effects:
+        raise NotFound(
+            f"run {run_id} did nothing that a tool undoes", remedy=f"its effects: {', '.join(call.target for call in done) or 'none'}"
+        )
+    left = [f"{call.target} (call {call.call})" for call in done if call.target not in known]
+    return {"run": run_id, "why": reason, "effects": effects, "left": left}
+
+
+def _effect(call: Recorded, payloads: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        arguments, result = (canonical.decode(payloads[call.payloads[name]]) for name in ("request", "result"))
+    except KeyError as error:
+        raise BadInput(f"what {call.target} was called with is gone (erased)", undone="nothing was undone") from error
+    return {"tool": call.target, "call": call.call, "arguments": arguments, "result": result}
+
+
+def _contracts(graph: Controlled) -> Iterator[Contract]:
+    """The contracts of a graph and of the workflows in it."""
+    for part in getattr(graph.builder, "parts", {}).values():
+        yield from part.contracts
+        if isinstance(part.subject, Controlled):
+            yield from _contracts(part.subject)

@@ -1,0 +1,287 @@
+"""What a tool's contract is good for: a look before an effect, a breaker, a cap on what comes back, and the way back."""
+
+from typing import Any
+
+import pytest
+from langgraph.graph import END, START
+
+from pointsman import FAILED, Policy, allow, ask, deny, effect, tool
+from pointsman.breaker import Breaker
+from pointsman.errors import BadInput, Conflict, NotFound, Refused, ToolFailed, Unavailable
+from pointsman.testing import StillClock
+from tests.acceptance.world import OpenRuns, World, approve_all, error_of, flow, go, open_items, output, told
+
+pytestmark = pytest.mark.anyio
+
+
+# A look before an effect
+
+
+def looked(world: World, **more: Any) -> Any:
+    @tool(effect="read", **more)
+    async def balance_after(amount: int) -> dict[str, int]:
+        """Says what is left in the till after an amount is paid."""
+        world.calls.append(("balance_after", amount))
+        if amount > 100:
+            raise ToolFailed("the till does not know")
+        return {"left": 100 - amount}
+
+    @tool(effect="submit", key="key", preview=balance_after)
+    async def pay(amount: int, key: str) -> str:
+        """Pay an amount."""
+        world.calls.append(("pay", amount))
+        return f"paid {amount}"
+
+    return pay
+
+
+def paying(pay: Any, policy: Policy, name: str = "flow") -> Any:
+    graph = flow(policy=policy, name=name)
+    graph.add_node("pay", effect(pay, reads=("amount",), writes="receipt"))
+    graph.add_edge(START, "pay").add_exits("pay", done=END, default=FAILED)
+    return graph.compile()
+
+
+async def test_the_card_shows_what_an_effect_would_do(open_runs: OpenRuns, world: World) -> None:
+    async with open_runs(paying(looked(world), Policy(ask("pay")))) as runs:
+        run, _ = await go(runs, {"amount": 30})
+        [item] = await open_items(runs, run)
+        assert item.card["preview"] == {"left": 70}
+        assert world.calls == [("balance_after", 30)]
+        assert (await approve_all(runs, run)).state == "done"
+        assert world.calls == [("balance_after", 30), ("pay", 30)]  # looked once, though the step was executed twice
+        look = next(event for event in await told(runs, run, "call.intent") if event.fields["target"] == "balance_after")
+        assert look.fields["rule"] == "default-read"
+
+
+async def test_a_look_that_fails_or_is_denied_leaves_the_question(open_runs: OpenRuns, world: World) -> None:
+    for policy, amount, why in (
+        (Policy(ask("pay")), 500, "till does not know"),
+        (Policy(ask("pay"), deny("balance_after"), version="2"), 5, "rule deny-2"),
+    ):
+        name = f"flow{amount}"
+        async with open_runs(paying(looked(world), policy, name)) as runs:
+            run, _ = await go(runs, {"amount": amount}, graph=name)
+            [item] = await open_items(runs, run)
+            assert why in item.card["no_preview"]
+            assert (await approve_all(runs, run)).state == "done"
+    assert world.count("pay") == 2
+
+
+def test_a_look_that_could_do_something_is_refused(world: World) -> None:
+    t = world.tools()
+    for word, given in (
+        ("preview", t.pay),
+        ("preview", lambda amount: amount),
+        ("compensate", t.look),
+        ("compensate", lambda amount: amount),
+    ):
+        with pytest.raises(BadInput, match=f"{word}= of tool 'move'"):
+
+            @tool(effect="submit", **{word: given})
+            async def move(amount: int) -> str:
+                """Move it."""
+                return ""
+
+    with pytest.raises(BadInput, match="needs x"):
+
+        @tool(effect="submit", preview=t.look)
+        async def moved(amount: int) -> str:
+            """Move it."""
+            return ""
+
+
+# A breaker
+
+
+async def test_a_breaker_opens_and_closes(open_runs: OpenRuns) -> None:
+    clock, sent = StillClock(), []
+    down = True
+
+    @tool(effect="submit", key="key", breaker=Breaker(failures=2, seconds=60))
+    async def reach(amount: int, key: str) -> str:
+        """Reach the outside."""
+        sent.append(amount)
+        if down:
+            raise Unavailable("it is down")
+        return "reached"
+
+    async with open_runs(paying(reach, Policy(allow())), clock=clock) as runs:
+        run, summary = await go(runs, {"amount": 1})
+        assert (summary.state, summary.retryable) == ("parked", True)
+        for _ in range(3):
+            await runs.resume(run)
+            summary = await run.settled()
+        assert (len(sent), summary.state, summary.retryable) == (2, "parked", True)  # two of four tries were sent
+        assert "its breaker is open for 60 s more" in (await error_of(runs, run))["what"]
+        outcomes = await told(runs, run, "call.outcome")
+        assert [event.fields["outcome"] for event in outcomes] == ["failed"] * 4
+        clock.advance(61)
+        await runs.resume(run)
+        await run.settled()
+        assert len(sent) == 3  # half open: one is tried, and it opens again
+        await runs.resume(run)
+        await run.settled()
+        assert len(sent) == 3
+        down = False
+        clock.advance(61)
+        await runs.resume(run)
+        assert (await run.settled()).state == "done"
+        again, summary = await go(runs, {"amount": 2})
+        assert (summary.state, len(sent)) == ("done", 5)
+        assert again.run_id != run.run_id
+
+
+async def test_a_refusal_is_an_answer(open_runs: OpenRuns) -> None:
+    sent = []
+
+    @tool(effect="submit", key="key", breaker=Breaker(failures=1))
+    async def reach(amount: int, key: str) -> str:
+        """Reach the outside."""
+        sent.append(amount)
+        raise Refused("no")
+
+    async with open_runs(paying(reach, Policy(allow()))) as runs:
+        run, _ = await go(runs, {"amount": 1})
+        await runs.resume(run)
+        await run.settled()
+    assert len(sent) == 2
+
+
+def test_half_open_lets_one_through() -> None:
+    breaker = Breaker(failures=1, seconds=10)
+    breaker.enter("t", 0.0)
+    breaker.leave(0.0, answered=False)
+    with pytest.raises(Unavailable):
+        breaker.enter("t", 9.0)
+    breaker.enter("t", 10.0)
+    with pytest.raises(Unavailable):
+        breaker.enter("t", 11.0)
+    breaker.leave(11.0, answered=True)
+    breaker.enter("t", 11.0)
+    for wrong in ({"failures": -1}, {"seconds": 0}):
+        with pytest.raises(BadInput):
+            Breaker(**wrong)
+
+
+# What comes back
+
+
+async def test_an_answer_that_is_too_large_is_not_kept(open_runs: OpenRuns) -> None:
+    @tool(effect="submit", key="key", result_bytes=1000)
+    async def reach(amount: int, key: str) -> str:
+        """Reach the outside."""
+        return "x" * 5_000_000
+
+    async with open_runs(paying(reach, Policy(allow()))) as runs:
+        run, summary = await go(runs, {"amount": 1})
+        assert summary.state == "parked"
+        assert "happened, and its answer was not kept" in (await error_of(runs, run))["what"]
+        assert max(len(str(kept)) for kept in (await runs.payloads(run)).values()) < 1000
+
+
+# The way back
+
+
+def undoable(world: World, *, broken: bool = False) -> tuple[Any, Any, Any]:
+    @tool(effect="submit", key="key")
+    async def cancel(amount: int, result: str, key: str) -> str:
+        """Cancel a payment."""
+        world.calls.append(("cancel", (amount, result)))
+        world.keys.setdefault(key, []).append(amount)
+        if ("cancel", amount) in world.broken:
+            raise Unavailable("it is down")
+        return "cancelled"
+
+    @tool(effect="submit", key="key", compensate=cancel)
+    async def pay(amount: int, key: str) -> str:
+        """Pay an amount."""
+        world.calls.append(("pay", amount))
+        return f"paid {amount}"
+
+    return pay, cancel, world.tools().send
+
+
+def booking(world: World, policy: Policy | None = None) -> Any:
+    pay, _, send = undoable(world)
+    graph = flow(policy=policy or Policy(allow()))
+    graph.add_node("one", effect(pay, reads=("amount",), writes="receipt"))
+    graph.add_node("next", lambda state: {"amount": state["amount"] + 1})
+    graph.add_node("two", effect(pay, reads=("amount",), writes="receipt"))
+    graph.add_node("tell", effect(send, reads=("text",), writes="note"))
+    graph.add_edge(START, "one").add_exits("one", done="next", default=FAILED)
+    graph.add_edge("next", "two").add_exits("two", done="tell", default=FAILED).add_exits("tell", done=END, default=FAILED)
+    return graph.compile()
+
+
+async def test_effects_are_undone_in_reverse_order_once(open_runs: OpenRuns, world: World) -> None:
+    async with open_runs(booking(world)) as runs:
+        run, _ = await go(runs, {"amount": 10, "text": "hi"})
+        undo = await runs.compensate(run, by="lee", reason="it was a test")
+        assert (await undo.settled()).state == "done"
+        assert [given for name, given in world.calls if name == "cancel"] == [(11, "paid 11"), (10, "paid 10")]
+        out = await output(runs, undo)
+        assert (out["run"], out["why"], len(out["undone"])) == (run.run_id, "it was a test", 2)
+        assert out["left"][0].startswith("send (call ")
+        again = await runs.compensate(run, by="kim")
+        assert again.run_id == undo.run_id
+        await again.settled()
+        assert world.count("cancel") == 2
+        assert len(world.keys) == 2  # each under a key of its own
+        assert {event.fields["effect"] for event in await told(runs, undo, "call.intent")} == {"submit"}
+
+
+async def test_an_undoing_goes_through_the_policy_and_goes_on_after_a_failure(open_runs: OpenRuns, world: World) -> None:
+    policy = Policy(allow("pay"), allow("send"), ask("cancel"))
+    async with open_runs(booking(world, policy)) as runs:
+        run, _ = await go(runs, {"amount": 10, "text": "hi"})
+        undo = await runs.compensate(run, by="lee")
+        assert (await undo.settled()).state == "waiting"
+        world.broken = {("cancel", 10)}
+        assert (await approve_all(runs, undo)).state == "parked"
+        world.broken = set()
+        await runs.resume(undo)
+        await undo.settled()
+        assert (await approve_all(runs, undo)).state == "done"
+    assert [given[0] for name, given in world.calls if name == "cancel"] == [11, 10, 10]
+    assert list(world.keys.values()) == [[11], [10, 10]]
+
+
+async def test_what_may_not_be_undone_is_said(open_runs: OpenRuns, world: World) -> None:
+    async with open_runs(booking(world, Policy(allow("pay"), allow("send")))) as runs:
+        run, _ = await go(runs, {"amount": 10, "text": "hi"})
+        undo = await runs.compensate(run, by="lee")
+        assert (await undo.settled()).state == "failed"
+        assert world.count("cancel") == 0
+
+
+async def test_when_there_is_nothing_to_undo_or_it_is_too_early(open_runs: OpenRuns, world: World) -> None:
+    asking = booking(world, Policy(allow("send"), ask("pay")))
+    async with open_runs(asking) as runs:
+        run, _ = await go(runs, {"amount": 10, "text": "hi"})
+        with pytest.raises(Conflict, match="is waiting"):
+            await runs.compensate(run, by="lee")
+        await runs.cancel(run, by="lee")
+        with pytest.raises(NotFound, match="did nothing that a tool undoes"):
+            await runs.compensate(run, by="lee")
+        with pytest.raises(NotFound, match="there is no graph"):
+            runs.graph("nowhere.compensation")
+
+
+async def test_an_unknown_effect_is_settled_first(open_runs: OpenRuns, world: World) -> None:
+    @tool(effect="submit")
+    async def back(amount: int) -> str:
+        """Take it back."""
+        return "taken"
+
+    @tool(effect="submit", compensate=back)
+    async def move(amount: int) -> str:
+        """Move it."""
+        raise OSError("planted")
+
+    async with open_runs(paying(move, Policy(allow()))) as runs:
+        run, summary = await go(runs, {"amount": 1})
+        assert summary.state == "parked"
+        await runs.cancel(run, by="lee")
+        with pytest.raises(Conflict, match="whether move happened is not known"):
+            await runs.compensate(run, by="lee")
