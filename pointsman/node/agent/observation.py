@@ -13,7 +13,7 @@ SHOWN = 8_000
 SEEN = (Denied, LimitReached, Rejected, Expired, ToolFailed)
 """How a call can end that the model is told of, and may act upon; everything else ends or stops the agent."""
 
-_WORDS = {"Denied": "Denied", "LimitReached": "Limit reached", "Rejected": "Rejected by a person", "Expired": "Not decided in time"}
+_WORDS = ((Denied, "Denied"), (LimitReached, "Limit reached"), (Rejected, "Rejected by a person"), (Expired, "Not decided in time"))
 
 
 def result(tool: str, value: Any, size: int) -> str:
@@ -25,7 +25,7 @@ def result(tool: str, value: Any, size: int) -> str:
 
 def refusal(tool: str, error: PointsmanError, size: int) -> str:
     """Why there is no result. What a tool said of its failure is its own text, so it is data too."""
-    word = _WORDS.get(type(error).__name__, "Failed")
-    if word == "Failed":
+    word = next((word for kind, word in _WORDS if isinstance(error, kind)), None)
+    if word is None:
         return f"Failed:\n{block(tool, error.what[:size], 'tool')}"
     return f"{word}: {error.what[:size]}. {error.undone or 'the call was not made'}."
