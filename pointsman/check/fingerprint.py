@@ -10,18 +10,15 @@ import ast
 import functools
 import inspect
 import sys
-import sysconfig
 import textwrap
 from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from pointsman import canonical
-from pointsman.check.place import place
+from pointsman.check.place import is_installed, place
 from pointsman.errors import BadInput
 from pointsman.segment import Plan
-
-_INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
 def code_digest(subject: Any) -> str:
@@ -77,8 +74,7 @@ def _collect_value(value: Any, parts: dict[str, str]) -> None:
 
 def _is_own(module: str) -> bool:
     path = getattr(sys.modules.get(module), "__file__", None) or ""
-    installed = "site-packages" in path or "dist-packages" in path or path.startswith(_INSTALLED)
-    return not installed and module not in sys.builtin_module_names and not module.startswith("pointsman.")
+    return not is_installed(path) and module not in sys.builtin_module_names and not module.startswith("pointsman.")
 
 
 def _syntax(subject: FunctionType | type) -> str:

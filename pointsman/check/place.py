@@ -9,17 +9,25 @@ from __future__ import annotations
 import functools
 import re
 import sys
+import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pointsman.home import project_root
 
+_INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+
 
 def place(module: str) -> str:
     """The dotted path of a module from its project's root; its own name where it comes from no file."""
     file = getattr(sys.modules.get(module), "__file__", None)
-    return module if file is None else _place(file)
+    return module if file is None or is_installed(file) else _place(file)
+
+
+def is_installed(file: str) -> bool:
+    """Whether a file belongs to Python or to an installed package, also where those lie within the project (`.venv`)."""
+    return "site-packages" in file or "dist-packages" in file or file.startswith(_INSTALLED)
 
 
 def placed(text: str, modules: Iterable[str]) -> str:

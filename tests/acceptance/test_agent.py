@@ -287,3 +287,14 @@ def test_an_effect_is_a_deliberate_act(world: World) -> None:
         triage(None, effects=(t.look,))
     with pytest.raises(BadInput, match="twice"):
         triage(None, tools=(t.look, t.look))
+
+
+async def test_what_was_said_is_whole_after_a_stop(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+    model = ScriptedModel([calls(("look", {"x": 1})), calls(("pay", {"amount": 5})), FOUND])
+    graph = fenced(model, policy=Policy(allow(), ask("pay")), tools=(t.look,), effects=(t.pay,))
+    async with open_runs(graph) as runs:
+        run, _ = await go(runs, {"text": "x"})
+        await approve_all(runs, run)
+    assert [message.type for message in model.seen[-1]] == ["system", "human", "ai", "tool", "ai", "tool"]
+    assert model.seen[-1][:4] == model.seen[1]
