@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import merge_configs
+from langchain_core.runnables.config import ensure_config, merge_configs
 from langgraph.errors import InvalidUpdateError
 from langgraph.graph.state import CompiledStateGraph
 
@@ -16,7 +16,7 @@ from pointsman.gateway import KEY, Gateway
 from pointsman.node import Node
 from pointsman.policy.lint import Finding, lint
 from pointsman.principal import Roles
-from pointsman.segment import Plan, Segment
+from pointsman.segment import ADVANCE, Plan, Segment
 from pointsman.served import enter, shown_by
 
 RERUN = "__rerun__"
@@ -52,7 +52,7 @@ class Controlled(CompiledStateGraph[Any, Any, Any, Any]):
 
     async def astream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> AsyncIterator[Any]:
         """Advance a run and stream it, as in LangGraph. Raises what `Segment.open` raises, and what a failing step raised, after parking the run."""
-        if isinstance((config or {}).get("configurable", {}).get(KEY), Gateway):  # a subgraph: the segment is its parent's
+        if _is_within(config):  # a subgraph: the segment is its parent's
             bounded = merge_configs(config, {"recursion_limit": self.plan.supersteps})
             async with aclosing(cast(Stream, super().astream(input, bounded, **options))) as parts:
                 async for part in parts:
@@ -122,6 +122,15 @@ class Controlled(CompiledStateGraph[Any, Any, Any, Any]):
     def _refuse_update(self, config: RunnableConfig) -> None:
         if "__pregel_checkpointer" not in config.get("configurable", {}):
             raise _changed_from_outside()
+
+
+def _is_within(config: RunnableConfig | None) -> bool:
+    """Whether a graph is run by the step of a run: as a node, or by a body, which need not hand its config on."""
+    place = (config or {}).get("configurable", {})
+    # An engine says which run it means, from wherever it is called; so does a thread.
+    if KEY not in place and (ADVANCE in place or "thread_id" in place):
+        return False
+    return isinstance(ensure_config(config).get("configurable", {}).get(KEY), Gateway)
 
 
 class Unchangeable(Conflict, InvalidUpdateError):

@@ -115,6 +115,10 @@ class Lease:
         """Whether it may still write and call, as far as is known here."""
         return not self.lost and self.owner.clock.monotonic() < self.deadline
 
+    def end(self) -> None:
+        """Renew it no more: nothing is under way under it."""
+        self.owner.drop(self)
+
     def check(self) -> None:
         """Raises `LeaseLost` where the local deadline has passed: called right before every call is sent."""
         if not self.holds():

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 from langchain_core.runnables import RunnableConfig
 from langgraph.channels import BinaryOperatorAggregate
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.types import Command, Overwrite, Send
 from pydantic import ValidationError
@@ -64,7 +65,9 @@ async def fork(owner: Owner, graph: Controlled, run_id: str, *, node: str, patch
         for approval in Approvals(events).open():  # what still has to be asked is asked anew, about what it is then
             journal.note(journal.draft("ask.expired", approval.position, approval=approval.approval_id))
             journal.attached.append(expired(approval))
-        await _commit(graph, journal, owner, row["thread_id"], started.fields["checkpoint"], checked)
+        saver = RunSaver(owner.store, journal.save, JsonPlusSerializer(allowed_msgpack_modules=graph.plan.classes))
+        await commit(graph, saver, row["thread_id"], started.fields["checkpoint"], checked)
+        await journal.saved()
     except BaseException:
         await owner.store.fetch(release[0], *release[1])
         raise
@@ -72,9 +75,8 @@ async def fork(owner: Owner, graph: Controlled, run_id: str, *, node: str, patch
         lease.lost = True
 
 
-async def _commit(graph: Controlled, journal: Journal, owner: Owner, thread_id: str, checkpoint: str, patch: Mapping[str, Any]) -> None:
-    """Save the patched copy of a checkpoint, leading to every node and `Send` that was pending there, together with what is noted."""
-    saver = RunSaver(owner.store, journal.save, JsonPlusSerializer(allowed_msgpack_modules=graph.plan.classes))
+async def commit(graph: Controlled, saver: BaseCheckpointSaver[Any], thread_id: str, checkpoint: str, patch: Mapping[str, Any]) -> None:
+    """Save the patched copy of a checkpoint, leading to every node and `Send` that was pending there, together with what its journal has noted."""
     place: RunnableConfig = {
         "configurable": {"thread_id": thread_id, "checkpoint_ns": "", "checkpoint_id": checkpoint, "__pregel_checkpointer": saver}
     }
@@ -88,7 +90,6 @@ async def _commit(graph: Controlled, journal: Journal, owner: Owner, thread_id: 
         name: Overwrite(value) if isinstance(graph.channels[name], BinaryOperatorAggregate) else value for name, value in patch.items()
     }
     await graph.aupdate_state(place, Command(update=update, goto=[*pulled, *sends]), as_node=RERUN)
-    await journal.saved()
 
 
 def _origin(events: list[Event], node: str) -> tuple[Event, list[str]]:

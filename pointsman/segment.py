@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
@@ -60,10 +60,20 @@ class Plan:
     """(module, name) of every class that values of its state, and of the graphs below it, can have."""
 
 
+class Saver(Protocol):
+    """What a segment needs of LangGraph's saver, besides LangGraph itself."""
+
+    latest: dict[str, Any]
+    """Channel values of the newest root checkpoint."""
+
+    async def flush(self) -> None:
+        """Commit everything that is held."""
+
+
 class Segment:
     """One stretch of a run under one lease."""
 
-    def __init__(self, plan: Plan, advance: Advance, owner: Owner, taken: Taken, gateway: Gateway) -> None:
+    def __init__(self, plan: Plan, advance: Advance, taken: Taken, gateway: Gateway, saver: Saver) -> None:
         self.plan = plan
         self.run_id: str = advance.run["run_id"]
         self.thread_id: str = advance.run["thread_id"]
@@ -72,12 +82,10 @@ class Segment:
         self.unfinished = False
         """Whether LangGraph stopped between two nodes, at a breakpoint."""
         self._advance = advance
+        self._taken = taken
         self._lease = taken.lease
         self._journal = gateway.journal
-        serde = JsonPlusSerializer(allowed_msgpack_modules=plan.classes)
-        # A thread of the run's own holds no checkpoint before the one that carries the first route.
-        empty = taken.input is not None and self.thread_id == self.run_id
-        self._saver = RunSaver(owner.store, self._journal.save, serde, empty=empty)
+        self._saver = saver
         self._journal.listen = self._heard
         self._journal.keep_trying = taken.lease.holds
 
@@ -95,20 +103,26 @@ class Segment:
             if owner is None:
                 owner = await stack.enter_async_context(open_owner())
             advance = place.get(ADVANCE) or Advance(await addressed(owner, plan.name, plan.schema, input, place))
-            segment, given = await cls._opened(plan, advance, owner)
-            try:
-                yield segment, given, segment._config(config)
-            except GraphDrained:
-                await segment._close(None)
-            except BaseException as error:
-                await segment._close(error)
-                raise
-            else:
-                await segment._close(None)
+            segment = await cls._opened(plan, advance, owner)
+            async with segment.advancing(config) as (given, own):
+                yield segment, given, own
+
+    @asynccontextmanager
+    async def advancing(self, config: RunnableConfig) -> AsyncIterator[tuple[dict[str, Any] | None, RunnableConfig]]:
+        """The accepted input (None where the graph has taken it in already) and the config to stream with; on leaving, what came of it goes on record."""
+        try:
+            yield self._input(), self._config(config)
+        except GraphDrained:
+            await self._close(None)
+        except BaseException as error:
+            await self._close(error)
+            raise
+        else:
+            await self._close(None)
 
     @classmethod
-    async def _opened(cls, plan: Plan, advance: Advance, owner: Owner) -> tuple[Segment, dict[str, Any] | None]:
-        """The segment of a run whose lease is held now, with the accepted input where the graph has not taken it in yet."""
+    async def _opened(cls, plan: Plan, advance: Advance, owner: Owner) -> Segment:
+        """The segment of a run whose lease is held now."""
         taken = await take(owner, advance, plan.name, plan.rules.version)
         run_id, store, events = advance.run["run_id"], owner.store, taken.events
         salt: bytes = advance.run["salt"]
@@ -119,12 +133,17 @@ class Segment:
 
         rules = replace(plan.rules, principal=events[0].fields.get("by"))
         gateway = Gateway(rules, journal, taken.lease, owner.clock, events, read)
-        gateway.ending = _ending(events, taken.branch)
-        segment = cls(plan, advance, owner, taken, gateway)
-        return segment, segment._input(events[0], taken.input) if taken.input is not None else None
+        gateway.ending = ending(events, taken.branch)
+        # A thread of the run's own holds no checkpoint before the one that carries the first route.
+        empty = taken.input is not None and advance.run["thread_id"] == run_id
+        saver = RunSaver(store, journal.save, JsonPlusSerializer(allowed_msgpack_modules=plan.classes), empty=empty)
+        return cls(plan, advance, taken, gateway, saver)
 
-    def _input(self, accepted: Event, trees: Mapping[str, Any]) -> dict[str, Any]:
+    def _input(self) -> dict[str, Any] | None:
         """The accepted input as the graph takes it, read back from the record."""
+        accepted, trees = self._taken.events[0], self._taken.input
+        if trees is None:
+            return None
         self._journal.note(self._journal.draft("route.taken", to=list(self.plan.first), by="code"))
         names = {name.removeprefix("input."): there(trees, digest, self.run_id) for name, digest in accepted.payloads.items()}
         return {name: self.plan.schema.revive(name, tree) for name, tree in names.items()}
@@ -166,7 +185,7 @@ class Segment:
             if error is None:
                 raise
         finally:
-            self._lease.owner.drop(self._lease)
+            self._lease.end()
 
     async def _ended(self) -> None:
         gateway, journal = self.gateway, self._journal
@@ -208,7 +227,7 @@ class Segment:
         self._lease.lost = True
 
 
-def _ending(events: list[Event], branch: int) -> str | None:
+def ending(events: list[Event], branch: int) -> str | None:
     """The end that fails a run, where its record leads there: the owner that reached it may have died."""
     ends = [
         to

@@ -56,7 +56,11 @@ class Desk:
             self.out.print(*pages, sep="\n", crop=False)  # a command that is cut at the edge cannot be copied
 
 
-def perform(command: Callable[[Desk], Awaitable[int]], as_json: bool) -> NoReturn:
+Command = Callable[["Desk"], Awaitable[int] | int]
+"""What a command does: on the event loop that it is given, or by itself where it needs processes of its own."""
+
+
+def perform(command: Command, as_json: bool) -> NoReturn:
     """Run a command to its exit code. No error reaches the person as a traceback (`POINTSMAN_DEBUG=1` prints it as well)."""
     from rich.console import Console
 
@@ -68,14 +72,15 @@ def perform(command: Callable[[Desk], Awaitable[int]], as_json: bool) -> NoRetur
     raise typer.Exit(_code(command, desk))
 
 
-def _code(command: Callable[[Desk], Awaitable[int]], desk: Desk) -> int:
+def _code(command: Command, desk: Desk) -> int:
     import asyncio
 
-    async def run() -> int:
-        return await command(desk)
+    async def run(doing: Awaitable[int]) -> int:
+        return await doing
 
     try:
-        code = asyncio.run(run())
+        told = command(desk)
+        code = told if isinstance(told, int) else asyncio.run(run(told))
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:

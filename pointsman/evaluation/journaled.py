@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pointsman import canonical
@@ -11,8 +12,10 @@ from pointsman.evaluation.trace import Call, Record, Trace
 from pointsman.event import Event, Row
 from pointsman.file import kept_content
 from pointsman.gateway.tape import Recorded, Tape
+from pointsman.journal import payloads_of
 from pointsman.limit import Spend
 from pointsman.runs import Run, Runs
+from pointsman.store import Store
 
 ENDS = {"run.sealed": "done", "run.failed": "failed", "run.cancelled": "cancelled", "run.parked": "parked", "run.waiting": "waiting"}
 """Events after which a run stands still, and the state it is in then."""
@@ -20,17 +23,7 @@ ENDS = {"run.sealed": "done", "run.failed": "failed", "run.cancelled": "cancelle
 
 async def trace_of(runs: Runs, run: Run) -> Trace:
     """The trace of a run as it stands now, its input files with it. Raises `Conflict` where its record was changed."""
-    store = runs.owner.store
-    async with store.transaction(frozen=True) as tx:
-        rows = tuple(Row(**found) for found in await tx.fetch("read_events", run.run_id, 0))
-        salt = (await tx.fetch("read_salt", run.run_id))[0]["salt"]
-    payloads = await runs.payloads(run)
-    files = {}
-    for digest in _files(rows, payloads):
-        content = kept_content(runs.owner.home, digest)
-        if content is not None:
-            files[digest] = content
-    record = Record(run.run_id, rows, payloads, bytes(salt), files)
+    record = await record_of(runs.owner.store, runs.owner.home, run.run_id)
     faults = record.faults()
     if faults:
         raise Conflict(
@@ -40,6 +33,16 @@ async def trace_of(runs: Runs, run: Run) -> Trace:
         )
     key = (await runs.row(run.run_id))["key"]
     return from_record(record, task=key)
+
+
+async def record_of(store: Store, home: Path, run_id: str) -> Record:
+    """The record of a run as it stands in a store, its input files as they lie in `home`; unproved."""
+    async with store.transaction(frozen=True) as tx:
+        rows = tuple(Row(**found) for found in await tx.fetch("read_events", run_id, 0))
+        salt = (await tx.fetch("read_salt", run_id))[0]["salt"]
+    payloads = await payloads_of(store, run_id)
+    files = {digest: content for digest in _files(rows, payloads) if (content := kept_content(home, digest)) is not None}
+    return Record(run_id, rows, payloads, bytes(salt), files)
 
 
 def from_record(record: Record, **said: Any) -> Trace:

@@ -64,7 +64,9 @@ class _Record:
         for call in calls:
             newest[call.position] = max(newest.get(call.position, 0), call.branch)
         kept = [call for call in calls if call.branch == newest[call.position]]
-        return sorted(kept, key=lambda call: (call.attempt, call.fields.get("depth", 0), call.target, self._digest(call.digest), call.k))
+        return sorted(
+            kept, key=lambda call: (call.fields["attempt"], call.fields.get("depth", 0), call.target, self._digest(call.digest), call.k)
+        )
 
     def _call(self, call: Recorded) -> dict[str, Any]:
         fact: dict[str, Any] = {"target": call.target, "request": self._digest(call.digest), "k": call.k, "outcome": call.outcome}

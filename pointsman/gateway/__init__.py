@@ -30,6 +30,7 @@ from pointsman.gateway.position import Positions
 from pointsman.gateway.request import Request, tool_request
 from pointsman.gateway.returning import Returning
 from pointsman.gateway.sending import Sending
+from pointsman.gateway.source import Source, World
 from pointsman.gateway.step import Step, follow
 from pointsman.gateway.steps import Steps
 from pointsman.gateway.tape import Tape, divergence
@@ -61,7 +62,15 @@ class Gateway:
     """The gateway of one segment of one run."""
 
     def __init__(
-        self, rules: Rules, journal: Journal, lease: Lease, clock: Clock, events: list[Event], read: Callable[[str], Awaitable[Any]]
+        self,
+        rules: Rules,
+        journal: Journal,
+        lease: Lease,
+        clock: Clock,
+        events: list[Event],
+        read: Callable[[str], Awaitable[Any]],
+        *,
+        source: Source | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.rules = rules
@@ -78,6 +87,7 @@ class Gateway:
         """Why the run must begin nothing more: cancelled or paused from outside, or its lease lost."""
         self.ending: str | None = None
         """`failed` or `quarantined` once the run has reached that end."""
+        self.source: Source = source or World()
         self.sending = Sending(self)
         self._asking = Asking(self)
         self._returning = Returning(self)
@@ -127,16 +137,16 @@ class Gateway:
         call_id, k = facts["call"], facts["k"]
         corrected = self.tape.other_effect(step.position, request.target, digest, step.ns) if request.is_effect else None
         decision = judge(request, step, self.accounts.run.settled, self.rules.principal, corrected)
-        revocation = self.permits.against(decision, request.target)
+        revocation = self.permits.against(decision, request.target) or self.source.revocation(step, request.target, digest, k)
         if revocation is not None:
             self.strike(revocation)
             decision = revocation.denial(decision)
         if decision.verdict is Verdict.DENY:
             raise await self._asking.deny(step, digest, facts, decision, Denied)
-        exceeded = request.unbounded or step.account.reserve(call_id, request.worst) or self._calls_exceeded(step)
+        exceeded = self._exceeded(request, step, call_id, digest, k)
         if exceeded is not None:
             step.account.release(call_id)
-            raise await self._asking.limit(step, digest, facts, str(exceeded))
+            raise await self._asking.limit(step, digest, facts, exceeded)
         approval = None
         if decision.verdict is Verdict.ASK:
             try:
@@ -157,6 +167,7 @@ class Gateway:
         }
         step.spend_call()
         try:
+            request = self.source.sent(request, step, digest, k)
             return await self.handed(step, self.sending.own(call_id, self.sending.send(request, step, digest, told, approval)))
         except Withheld as error:
             if error.wait is None:
@@ -174,7 +185,7 @@ class Gateway:
         if found is not None:
             self.tape.consume(found.call)
             return str(found.fields["value"])
-        text = make()
+        text = self.source.value(step, target, digest, k, make)
         fields = {"call": step.call_id(target, digest, k), "ns": step.ns, "target": target, "k": k, "attempt": step.attempt}
         self.note(
             self.journal.draft(
@@ -235,6 +246,14 @@ class Gateway:
         if left is not None:
             step.error = divergence(step.position, left)
             raise step.error
+
+    def _exceeded(self, request: Request, step: Step, call_id: str, digest: str, k: int) -> str | None:
+        """Which cap the call would pass; what it can cost is reserved where it passes none."""
+        passed = request.unbounded or step.account.reserve(call_id, request.worst) or self._calls_exceeded(step)
+        said = self.source.exceeded(step, request.target, digest, k, str(passed) if passed else None)
+        if said is None and passed:
+            step.account.hold(call_id, request.worst)
+        return said
 
     def _calls_exceeded(self, step: Step) -> str | None:
         return step.closed or (f"node {step.node} may make no more calls in one step" if step.calls_left == 0 else None)

@@ -37,6 +37,7 @@ class Returning:
         if under_way is not None:
             return await self._gateway.handed(step, under_way)
         step.account.hold(found.call, Spend.of(found.fields.get("reserve", {})))
+        request = self._gateway.source.sent(request, step, found.digest, found.k)
         return await self._gateway.permits.kept(
             lambda: self._gateway.handed(step, self._gateway.sending.own(found.call, self._gateway.sending.resolve(request, step, found)))
         )

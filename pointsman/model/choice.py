@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +16,20 @@ from pointsman.errors import BadInput
 MODEL = "POINTSMAN_MODEL"
 
 
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What the environment says of models."""
+
+    model: str | None = None
+    """`openai:NAME`, for nodes that name none."""
+    url: str | None = None
+    key: str | None = None
+
+
+environment: ContextVar[Environment | None] = ContextVar("pointsman_environment", default=None)
+"""The environment of a replayed run, in the place of the process's own."""
+
+
 def choose(declared: BaseChatModel | str | None) -> BaseChatModel | None:
     """The model that `declared` or the environment names, not yet behind the gateway; None where there is none to speak to.
 
@@ -22,14 +38,14 @@ def choose(declared: BaseChatModel | str | None) -> BaseChatModel | None:
     """
     if isinstance(declared, BaseChatModel):
         return declared
-    name = declared or os.environ.get(MODEL)
+    told = environment.get() or Environment(*(os.environ.get(name) or None for name in (MODEL, "OPENAI_BASE_URL", "OPENAI_API_KEY")))
+    name = declared or told.model
     if not name:
         return None
     check(name)
-    url, key = os.environ.get("OPENAI_BASE_URL") or None, os.environ.get("OPENAI_API_KEY") or None
-    if key is None and url is None:
+    if told.key is None and told.url is None:
         return None
-    return _openai(name.partition(":")[2], url, key or "none")
+    return _openai(name.partition(":")[2], told.url, told.key or "none")
 
 
 def check(declared: Any) -> None:

@@ -113,7 +113,7 @@ class RunSaver(AsyncPostgresSaver):
         place = config["configurable"]
         key = (place["checkpoint_ns"], place["checkpoint_id"])
         pending = self._pending.setdefault(key, _Pending())
-        writes = _whole(writes)
+        writes = whole(writes)
         special = any(channel in WRITES_IDX_MAP for channel, _ in writes)
         for row in self._dump_writes(place["thread_id"], *key, task_id, task_path, writes):
             slot = (task_id, row[5])
@@ -140,7 +140,7 @@ class RunSaver(AsyncPostgresSaver):
         await self._save((_rows(_WRITE, writes), _rows(_BLOB, blobs), _rows(_CHECKPOINT, checkpoints)), tasks, ahead=ahead)
 
 
-def _whole(writes: Sequence[tuple[str, Any]]) -> Sequence[tuple[str, Any]]:
+def whole(writes: Sequence[tuple[str, Any]]) -> Sequence[tuple[str, Any]]:
     """What a task wrote; of a task that failed or was cut short only that.
 
     LangGraph counts a task with any write for finished, so half of what it meant to write (its update, but not its route, where the

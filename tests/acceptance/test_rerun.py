@@ -11,10 +11,34 @@ from typing_extensions import TypedDict
 
 from pointsman import Runs, Workflow, code
 from pointsman.errors import BadInput, NotFound
+from pointsman.evaluation.journaled import trace_of
+from pointsman.evaluation.replay import replay
 from pointsman.event import Event
-from tests.acceptance.world import OpenRuns, State, World, counted, error_of, flow, go, line, output, paying, rerun, told
+from tests.acceptance.world import OpenRuns, State, World, counted, error_of, flow, go, line, output, paying, told
+from tests.acceptance.world import rerun as repair
 
 pytestmark = pytest.mark.anyio
+
+_worlds: list[World] = []
+
+
+@pytest.fixture(autouse=True)
+def here(world: World) -> Any:
+    """The world whose counts a replay must leave alone."""
+    _worlds.append(world)
+    yield
+    _worlds.clear()
+
+
+async def rerun(runs: Runs, run: Any, node: str, **patch: Any) -> str:
+    """Rerun, wait, and replay the whole of it: what a person mended is part of the record."""
+    state = await repair(runs, run, node, **patch)
+    [(world, ran, calls)] = [(world, world.ran.copy(), len(world.calls)) for world in _worlds]
+    found = await replay(runs.graph(run.graph), await trace_of(runs, run))
+    assert found.identical, found.data()
+    assert len(world.calls) == calls
+    world.ran = ran
+    return state
 
 
 async def test_what_was_done_is_not_repeated(open_runs: OpenRuns, world: World) -> None:

@@ -13,12 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from pointsman.evaluation.journaled import from_record, record_of
+from pointsman.evaluation.replay import replay
+from pointsman.evaluation.trace import Record
 from pointsman.event import Event
 from pointsman.evidence import canonical_record, record_digest, verify
 from pointsman.journal import events_of, payloads_of
 from pointsman.lease import open_intents
 from pointsman.store import Store
 from pointsman.testing import Count, Outside
+from tests.crash.graphs import GRAPHS
 
 ROOT = Path(__file__).parents[2]
 
@@ -118,6 +124,8 @@ class Seen:
     faults: list[Any]
     counts: dict[str, Count]
     """By the idempotency keys of its intents."""
+    journal: Record
+    """The whole journal, as an export has it."""
 
     @property
     def digest(self) -> str:
@@ -165,6 +173,17 @@ async def look(store: Store, outside: Outside, graph: str, *keys: str) -> dict[s
             continue
         events = await events_of(store, row["run_id"])
         ours = {event.fields["key"] for event in events if event.kind == "call.intent"}
+        kept = await record_of(store, Path(), row["run_id"])
         told = {name: count for name, count in counts.items() if name in ours}
-        seen[key] = Seen(key, row["state"], events, await payloads_of(store, row["run_id"]), await verify(store, row["run_id"]), told)
+        seen[key] = Seen(key, row["state"], events, await payloads_of(store, row["run_id"]), await verify(store, row["run_id"]), told, kept)
     return seen
+
+
+async def replays(graph: str, *seen: Seen) -> None:
+    """Replay runs as they stand; each must come out identical, with nothing outside to speak to."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OUTSIDE", "http://nowhere.invalid")
+        patch.setenv("PACE", "0.3")
+        for run in seen:
+            found = await replay(GRAPHS[graph], from_record(run.journal))
+            assert found.identical, (run.key, found.data(), run.record)

@@ -8,7 +8,7 @@ import pytest
 
 from pointsman.store import Store
 from pointsman.testing import Outside
-from tests.crash.crew import Crew, look
+from tests.crash.crew import Crew, look, replays
 
 pytestmark = pytest.mark.anyio
 
@@ -26,6 +26,7 @@ async def test_an_effect_with_a_key_is_sent_again_under_it(
     async with Store.open(url) as store:
         seen = (await look(store, outside, "keyed", "run"))["run"]
     assert (seen.state, seen.requests("deliver"), seen.applied("deliver")) == ("done", [requests], [1])
+    await replays("keyed", seen)
 
 
 @pytest.mark.parametrize(("switch", "by_probe"), [(BEFORE_IT_WAS_SENT, False), (AFTER_IT_HAPPENED, True)])
@@ -40,6 +41,7 @@ async def test_an_effect_that_can_be_asked_about_is_sent_again_only_if_it_did_no
     [reconciled] = [event for event in seen.events if event.kind == "call.reconciled"]
     assert (seen.state, count.requests, count.applied, reconciled.fields["happened"]) == ("done", 1, 1, by_probe)
     assert seen.output["receipts"] == ["x"]
+    await replays("probed", seen)
 
 
 @pytest.mark.parametrize(("switch", "happened"), [(BEFORE_IT_WAS_SENT, False), (AFTER_IT_HAPPENED, True)])
@@ -51,11 +53,13 @@ async def test_an_effect_nobody_can_be_asked_about_is_left_to_a_person(
         for resume in (False, True):  # going on does not send it again
             assert crew.send("blind", "run", input=TO, resume=resume).finished()["states"] == {"run": "parked"}
             assert [count.requests for count in outside.counts().values()] == [1] * happened
+        parked = (await look(store, outside, "blind", "run"))["run"]
         answer = {"happened": happened, "result": ["x"] if happened else None}
         assert crew.send("blind", "run", input=TO, reconcile=answer).finished()["states"] == {"run": "done"}
         seen = (await look(store, outside, "blind", "run"))["run"]
     [count] = outside.counts().values()
     assert (count.requests, count.applied, seen.output["receipts"], seen.faults) == (1, 1, ["x"], [])
+    await replays("blind", parked, seen)
 
 
 async def test_an_answer_that_never_came_leaves_the_effect_unknown_until_the_next_try(crew: Crew, outside: Outside, url: str) -> None:
@@ -65,6 +69,7 @@ async def test_an_answer_that_never_came_leaves_the_effect_unknown_until_the_nex
     async with Store.open(url) as store:
         seen = (await look(store, outside, "keyed", "run"))["run"]
     assert (seen.requests("deliver"), seen.applied("deliver"), seen.output["receipts"]) == ([2], [1], ["x"])
+    await replays("keyed", seen)
 
 
 async def test_a_cap_is_never_passed_however_often_the_process_dies(crew: Crew, outside: Outside, url: str) -> None:
@@ -81,6 +86,7 @@ async def test_a_cap_is_never_passed_however_often_the_process_dies(crew: Crew, 
     async with Store.open(url) as store:
         for key, seen in (await look(store, outside, "capped", "undisturbed", *keys)).items():
             assert (seen.applied("deliver"), seen.faults, seen.output["n"]) == ([1, 1, 1], [], 3), key
+            await replays("capped", seen)
 
 
 async def test_a_call_under_way_keeps_its_reservation(crew: Crew, outside: Outside, url: str) -> None:
@@ -90,3 +96,4 @@ async def test_a_call_under_way_keeps_its_reservation(crew: Crew, outside: Outsi
         seen = (await look(store, outside, "tight", "run"))["run"]
     assert [event.fields["call"] for event in seen.events if event.kind == "limit.reached"]
     assert len(outside.counts()) <= 1 and seen.faults == []
+    await replays("tight", seen)

@@ -8,7 +8,7 @@ import pytest
 
 from pointsman.store import Store
 from pointsman.testing import Outside
-from tests.crash.crew import Crew, Seen, look
+from tests.crash.crew import Crew, Seen, look, replays
 
 pytestmark = pytest.mark.anyio
 
@@ -41,6 +41,8 @@ async def test_kill_at_every_commit(graph: str, crew: Crew, outside: Outside, ur
         crew.send(graph, *keys, pace=1, **order).finished()
         for key, seen in (await look(store, outside, graph, *keys)).items():
             assert_equal(graph, meant, at_death.get(key), seen)
+            await replays(graph, seen)
+    await replays(graph, meant)
 
 
 def assert_equal(graph: str, meant: Seen, at_death: Seen | None, seen: Seen) -> None:

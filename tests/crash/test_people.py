@@ -9,7 +9,7 @@ import pytest
 
 from pointsman.store import Store
 from pointsman.testing import Outside
-from tests.crash.crew import Crew, look
+from tests.crash.crew import Crew, look, replays
 
 pytestmark = pytest.mark.anyio
 
@@ -35,6 +35,7 @@ async def test_a_quorum_whose_first_half_died(crew: Crew, outside: Outside, url:
     decided = [event.fields["by"] for event in seen.events if event.kind == "ask.decided"]
     refused = [event.fields["by"] for event in seen.events if event.kind == "ask.refused"]
     assert (decided, refused) == (["dana", "kim"], ["dana"])
+    await replays("consenting", seen)
 
 
 async def test_a_question_whose_asker_or_answerer_died(crew: Crew, outside: Outside, url: str) -> None:
@@ -55,3 +56,4 @@ async def test_a_question_whose_asker_or_answerer_died(crew: Crew, outside: Outs
             assert (seen.faults, seen.applied("deliver"), seen.output["to"]) == ([], [1], f"for {key}"), key
             assert len([event for event in seen.events if event.kind == "ask.opened"]) == 1, key
             assert len([event for event in seen.events if event.kind == "ask.decided"]) == 1, key
+            await replays("questioning", seen)

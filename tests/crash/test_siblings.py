@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from pointsman.evaluation.journaled import from_record
+from pointsman.evaluation.replay import replay
 from pointsman.store import Store
 from pointsman.testing import Outside
-from tests.crash.crew import Crew, Seen, look, until
+from tests.crash.crew import Crew, Seen, look, replays, until
+from tests.crash.graphs import GRAPHS
 
 pytestmark = pytest.mark.anyio
 
@@ -52,6 +55,7 @@ async def test_beside_one_that_fails(crew: Crew, outside: Outside, url: str) -> 
         assert meant.requests("deliver") == [1]
         for key, seen in (await look(store, outside, "sibling", *first, *second)).items():
             once(seen, meant)
+            await replays("sibling", seen)
             assert seen.requests("deliver") == at_rest[key].requests("deliver"), f"{key}: the finished sibling was called again"
 
 
@@ -92,11 +96,14 @@ async def test_beside_one_that_asks(crew: Crew, outside: Outside, url: str) -> N
         assert [event.position for event in meant.events if event.kind == "step.started"].count("deliver@1") == 1
         for key, seen in (await look(store, outside, "asking", *first, *second)).items():
             once(seen, meant)
+            await replays("asking", seen)
             assert len([event for event in seen.events if event.kind == "ask.opened"]) == 1, key
             assert len([event for event in seen.events if event.kind == "ask.decided"]) == 1, key
 
 
-async def test_a_step_whose_router_failed_is_not_taken_for_finished(crew: Crew, outside: Outside, url: str) -> None:
+async def test_a_step_whose_router_failed_is_not_taken_for_finished(
+    crew: Crew, outside: Outside, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     outside.plan("way", refuse=True)
     assert crew.send("wayward", "run", **TO).finished()["states"] == {"run": "parked"}
     outside.plan("way")
@@ -105,3 +112,7 @@ async def test_a_step_whose_router_failed_is_not_taken_for_finished(crew: Crew, 
         seen = (await look(store, outside, "wayward", "run"))["run"]
     assert [event.position for event in seen.events if event.kind == "step.finished"] == ["deliver@1", "choose@1", "join@1"]
     assert seen.requests("deliver") == [1]
+    monkeypatch.setenv("OUTSIDE", outside.url)
+    found = await replay(GRAPHS["wayward"], from_record(seen.journal))
+    assert not found.identical
+    assert {breach.event for breach in found.breaches} == {"socket.getaddrinfo"}, "its router speaks to the world past the gateway"

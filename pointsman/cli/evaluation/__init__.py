@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from pointsman.cli.evaluation import cases, scores, traces
+from pointsman.cli.evaluation import cases, replaying, scores, traces
 
 app = typer.Typer(
-    name="eval", help="Recorded runs: export and import, score, compare, report.", no_args_is_help=True, rich_markup_mode=None
+    name="eval", help="Recorded runs: export and import, replay, score, compare, report.", no_args_is_help=True, rich_markup_mode=None
 )
 """The commands below `pointsman eval`."""
 
 app.command("export")(traces.export)
 app.command("import")(traces.import_)
 app.command("list")(traces.list_)
+app.command("replay")(replaying.replay)
 app.command("case")(cases.case)
 app.command("score")(scores.score)
 app.command("compare")(scores.compare)

@@ -1,0 +1,150 @@
+"""`pointsman eval replay`: recorded runs again, without the world."""
+
+# ruff: noqa: PLC0415 - a command imports what it needs when it is called, so that `--help` does not load LangGraph (four CPU-seconds)
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pointsman.cli.desk import DONE, FINDING, Desk, Json, perform
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from pointsman.controlled import Controlled
+    from pointsman.evaluation.replay import Replay
+    from pointsman.evaluation.replays import Refused
+    from pointsman.evaluation.trace import Trace
+
+SetName = Annotated[str, typer.Argument(metavar="SET", help="A set that was imported, or a file that `eval import` takes.")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes that share the work; else one a core.")]
+Place = Annotated[
+    str | None, typer.Option("--graph", metavar="GRAPH", help="FILE:VAR of the graph, where langgraph.json does not name it.")
+]
+
+SHOWN = 20
+"""How many runs that diverged are told one by one."""
+
+
+def replay(
+    set_name: SetName,
+    graph: Place = None,
+    workers: Workers = None,
+    json: Json = False,
+) -> None:
+    """Run recorded runs again: the graph as it is now, every call answered from the record, no network, no database.
+
+    Exit code 0 where every run is identical, 1 where one diverged or could not be replayed.
+    """
+
+    def command(desk: Desk) -> int:
+        from pointsman.evaluation.replay import replay as once
+
+        traces, graphs = opened(set_name, graph)
+        began = time.perf_counter()
+        found = every(desk, lambda trace: once(graphs[trace.graph], trace), traces, workers, "replay")
+        told = _summary(found, time.perf_counter() - began)
+        desk.give(told, *_page(told))
+        return DONE if told["identical"] == len(found) else FINDING
+
+    perform(command, json)
+
+
+def opened(set_name: str, graph: str | None) -> tuple[tuple[Trace, ...], dict[str, Controlled]]:
+    """The traces of a set or a file, and the graphs that they ran on, by name. Raises `NotFound`, `BadInput`."""
+    from pointsman.project import Project
+
+    traces, project = traces_of(set_name), Project()
+    names = sorted({trace.graph for trace in traces if trace.record is not None})
+    return traces, {name: project.graph(graph or name) for name in names}
+
+
+def traces_of(set_name: str) -> tuple[Trace, ...]:
+    """The traces of a set or a file. Raises `NotFound`, `BadInput`."""
+    from pointsman.evaluation import archive
+    from pointsman.evaluation.importing import traces_in
+    from pointsman.home import data_folder
+
+    home = data_folder()
+    if set_name not in archive.names(home) and Path(set_name).is_file():
+        return traces_in(Path(set_name))
+    return archive.read(home, set_name).traces
+
+
+def every(desk: Desk, once: Any, traces: tuple[Trace, ...], workers: int | None, doing: str) -> list[Any]:
+    """What `once` makes of each trace, with a progress bar."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from pointsman.evaluation.replays import each
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    found = []
+    with Progress(*columns, console=desk.err, transient=True, disable=desk.json or not desk.err.is_terminal) as progress:
+        task = progress.add_task(doing, total=len(traces))
+        for one in each(once, traces, workers=workers):
+            found.append(one)
+            progress.advance(task)
+    return found
+
+
+def _summary(found: list[Replay | Refused], seconds: float) -> dict[str, Any]:
+    from pointsman.evaluation.replays import Refused
+
+    refused = [one for one in found if isinstance(one, Refused)]
+    replays = [one for one in found if not isinstance(one, Refused)]
+    diverged = [one for one in replays if not one.identical]
+    classes: dict[str, int] = {}
+    for one in diverged:
+        for divergence in one.divergences:
+            classes[divergence.kind] = classes.get(divergence.kind, 0) + 1
+    return {
+        "runs": len(found),
+        "identical": len(replays) - len(diverged),
+        "diverged": len(diverged),
+        "refused": [{"trace": one.trace_id, "why": one.why} for one in refused],
+        "other_version": sum(1 for one in replays if not one.same_version),
+        "classes": dict(sorted(classes.items())),
+        "seconds": round(seconds, 3),
+        "replays": [one.data() for one in diverged],
+    }
+
+
+def _page(told: dict[str, Any]) -> list[Text]:
+    from rich.text import Text
+
+    from pointsman.cli.printable import counted
+
+    lines = []
+    for one in told["replays"][:SHOWN]:
+        lines.append(Text(f"{one['trace'][:8]}  {one['graph']}", "bold"))
+        lines += told_divergences(one)
+    lines += [Text(f"{one['trace'][:8]}  could not be replayed: {one['why']}", "red") for one in told["refused"][:SHOWN]]
+    more = told["diverged"] - SHOWN
+    lines += [Text(f"… and {counted(more, 'run')} more: --json has them all")] if more > 0 else []
+    ended = (
+        f"{counted(told['runs'], 'run')}: {told['identical']} identical, {told['diverged']} diverged, {len(told['refused'])} not replayable"
+    )
+    rate = f"{told['runs'] / told['seconds']:.0f} a second" if told["seconds"] else "at once"
+    lines.append(Text(f"{ended}; {rate}, no network, no database."))
+    if told["other_version"]:
+        lines.append(Text(f"{counted(told['other_version'], 'run')} had been recorded under another version of the graph."))
+    return lines
+
+
+def told_divergences(one: dict[str, Any]) -> list[Text]:
+    """The divergences of one replay, for a person."""
+    from rich.text import Text
+
+    from pointsman.cli.plain import plain
+
+    lines = []
+    for divergence in one["divergences"]:
+        lines.append(Text(plain(f"  {divergence['position'] or 'the run'}: {divergence['class']}: {divergence['what']}"), "yellow"))
+        lines += [Text(plain(f"      {line}"), "red" if line.startswith("-") else "green") for line in divergence["diff"]]
+    lines += [Text(plain(f"  not on record: {missed}"), "yellow") for missed in one["missed"]]
+    lines += [Text(plain(f"  never asked for: {unused}"), "yellow") for unused in one["unused"]]
+    lines += [Text(plain(f"  past the gateway: {breach}"), "red") for breach in one["breaches"]]
+    return lines

@@ -1,0 +1,177 @@
+"""The record of a run in the place of the outside world: each call gets the outcome that the record holds of it, once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from pointsman import canonical, errors
+from pointsman.errors import Divergence, ToolFailed, Withheld
+from pointsman.event import Event
+from pointsman.gateway.request import Request
+from pointsman.gateway.step import Step
+from pointsman.gateway.tape import Recorded, Tape
+from pointsman.limit import Spend
+from pointsman.policy.revocation import Revocation
+
+Key = tuple[str, str, str, int]
+"""Where one call is on record: position, target, salted digest of the request, and how many equal ones came before it."""
+
+
+_ENDS = ("done", "failed", "unknown", "limit", None)
+"""Outcomes that the record answers with; None where nobody ever learned of one."""
+
+_FROM_OUTSIDE = ("rate", "revoked-principal", "revoked-tool", "revoked-rule")
+"""Rules by which a call was denied for what lies outside of its run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A call that a replay wanted to make and that is not on record."""
+
+    position: str
+    target: str
+    effect: str
+    request: Any
+    """Its arguments, as an encoded tree."""
+    digest: str
+    k: int
+    served: str = ""
+    """What answered it instead: `live`, `simulated`, `asked`; empty where nothing did."""
+
+
+class Miss(Protocol):
+    """What is done about a call that is not on record."""
+
+    def __call__(self, request: Request, step: Step) -> tuple[Request, str]:
+        """The request as it will be answered, and by what (`Missed.served`). Raises `Divergence`."""
+        ...
+
+
+def fail(request: Request, step: Step) -> tuple[Request, str]:
+    """Nothing answers it: the step ends by it, whatever its body does with the error."""
+    error = Divergence(
+        f"{request.target} was called with a request that is not on record",
+        step=step.position,
+        undone="the call was not made",
+        remedy="look at the divergence; to go on past it, say what a call that is not on record gets: `--missing live|simulate|ask`",
+    )
+    step.error = error
+    raise error
+
+
+class Playback:
+    """A `pointsman.gateway.source.Source` that answers from a record."""
+
+    def __init__(self, events: Iterable[Event], payloads: Mapping[str, Any], miss: Miss = fail, *, limits: bool = True) -> None:
+        """`miss` says what a call gets that is not on record; with `limits` the verdicts on caps are those of the record."""
+        self.missed: list[Missed] = []
+        self.served: list[Recorded] = []
+        """The recorded calls that were asked for."""
+        self.over = asyncio.Event()
+        """Set when the segment is about to close."""
+        self._payloads = payloads
+        self._miss = miss
+        self._limits = limits
+        self._waiting: dict[Key, deque[Recorded]] = {}
+        self._spends: dict[str, Spend] = {}
+        kept = list(events)
+        for event in kept:
+            if event.kind == "call.outcome" and "spend" in event.fields:
+                self._spends[event.fields["call"]] = Spend.of(event.fields["spend"])
+        self._revocations = [event for event in kept if event.kind == "policy.changed"]
+        for call in Tape(kept).all():
+            # Denials by the policy are worked out anew; what a rerun was given again, it will be given again.
+            from_outside = call.outcome == "denied" and call.fields["rule"] in _FROM_OUTSIDE
+            if (call.outcome in _ENDS or from_outside) and "given" not in call.fields:
+                self._waiting.setdefault((call.position, call.target, call.digest, call.k), deque()).append(call)
+
+    @property
+    def unused(self) -> list[Recorded]:
+        """The recorded calls that nobody has asked for."""
+        return sorted((call for calls in self._waiting.values() for call in calls), key=lambda call: call.begun)
+
+    def spend_of(self, call: Recorded) -> Spend:
+        """What a recorded call cost."""
+        return self._spends.get(call.call, Spend())
+
+    def sent(self, request: Request, step: Step, digest: str, k: int) -> Request:
+        """The request, answered as it was on record; what is not on record gets what `miss` says."""
+        found = self._take((step.position, request.target, digest, k))
+        if found is None:
+            missed = Missed(step.position, request.target, request.effect, request.public, digest, k)
+            self.missed.append(missed)
+            answered, served = self._miss(request, step)
+            self.missed[-1] = replace(missed, served=served)
+            return answered
+        if found.outcome == "denied":
+            raise Withheld("it came too soon then", wait=float(self._payloads[found.payloads["error"]]["wait"]))
+        spend = self.spend_of(found)
+        return replace(request, perform=self._performing(found), probe=None, cost=lambda _: spend)
+
+    def revocation(self, step: Step, target: str, digest: str, k: int) -> Revocation | None:
+        """The revocation that struck this call then."""
+        waiting = self._waiting.get((step.position, target, digest, k))
+        if not waiting or not waiting[0].fields.get("rule", "").startswith("revoked-"):
+            return None
+        found = waiting.popleft()
+        self.served.append(found)
+        kind = found.fields["rule"].removeprefix("revoked-")
+        told = next(event for event in reversed(self._revocations) if event.fields["revoked"] == kind and event.seq < found.begun)
+        fields = told.fields
+        return Revocation(fields["revocation"], kind, fields["name"], fields["by"], self._payloads.get(told.payloads.get("reason", ""), ""))
+
+    def exceeded(self, step: Step, target: str, digest: str, k: int, worked_out: str | None) -> str | None:
+        """What the record says of a call that is on it; which of two parallel calls came first under a cap does not follow from the run."""
+        waiting = self._waiting.get((step.position, target, digest, k))
+        if not waiting or not self._limits:
+            return worked_out
+        if waiting[0].outcome != "limit":
+            return None
+        found = waiting.popleft()
+        self.served.append(found)
+        return str(self._payloads[found.payloads["error"]]["what"])
+
+    def value(self, step: Step, target: str, digest: str, k: int, make: Callable[[], str]) -> str:
+        """The value on record; a fresh one, which is a miss, where there is none."""
+        found = self._take((step.position, target, digest, k))
+        if found is not None:
+            return str(found.fields["value"])
+        self.missed.append(Missed(step.position, target, "read", {}, digest, k, "live"))
+        return make()
+
+    def _take(self, key: Key) -> Recorded | None:
+        waiting = self._waiting.get(key)
+        if not waiting:
+            return None
+        found = waiting.popleft()
+        self.served.append(found)
+        return found
+
+    def _performing(self, found: Recorded) -> Callable[[str], Any]:
+        async def perform(_: str) -> Any:
+            if found.outcome is None:  # its process died, and whoever went on did not ask again: nobody ever heard
+                await self.over.wait()
+                raise asyncio.CancelledError
+            if found.outcome == "done":
+                return canonical.decode(self._payloads[found.payloads["result"]])
+            raise _ended(found, self._payloads.get(found.payloads.get("error", ""), {"type": "", "what": ""}))
+
+        return perform
+
+
+def _ended(found: Recorded, told: Mapping[str, str]) -> Exception:
+    """The error that makes the gateway put on record what it put on record then."""
+    if found.outcome == "failed":
+        kind = getattr(errors, told["type"], ToolFailed)
+        error: ToolFailed = (kind if issubclass(kind, ToolFailed) else ToolFailed)(told["what"], step=found.position)
+        error.recorded = True  # nobody waits before a retry of what was over long ago
+        return error
+    name, colon, text = told["what"].partition(": ")
+    if told["what"].startswith("no answer within "):
+        return TimeoutError()
+    unknown: type[Exception] = type(name if colon else "Exception", (Exception,), {})
+    return unknown(text or told["what"])

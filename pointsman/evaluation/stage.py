@@ -1,0 +1,274 @@
+"""The stage on which a recorded run is played again: its gateway, journal, lease and clock, none of which reaches the world.
+
+Everything that a segment needs of a store is given here from memory; the segment, the gateway and the graph are the real ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langsmith import tracing_context
+
+from pointsman import canonical
+from pointsman.approval import Approval, Approvals
+from pointsman.clock import SystemClock
+from pointsman.controlled import Controlled
+from pointsman.errors import Conflict, NotFound
+from pointsman.evaluation.divergence import Besides
+from pointsman.evaluation.journaled import ENDS
+from pointsman.evaluation.playback import Miss, Playback, fail
+from pointsman.evaluation.trace import Record
+from pointsman.event import Draft, Event, Head
+from pointsman.file import contents
+from pointsman.gateway import Gateway, Rules
+from pointsman.journal import Journal, Statement
+from pointsman.lease import Lease, Owner
+from pointsman.model.choice import Environment, environment
+from pointsman.opening import Advance, Taken
+from pointsman.recovery import commit
+from pointsman.segment import Segment, ending
+from pointsman.store.memory import MemorySaver
+from pointsman.tool import WORLD_UNCHANGED
+from pointsman.wall import Breach, wall
+
+
+class _Held(Lease):
+    """A lease that nobody else can want: the run is nowhere but here."""
+
+    def __init__(self, run_id: str) -> None:
+        owner = Owner(cast(Any, None), SystemClock(), Path(), Path(), 0.0)
+        super().__init__(owner, run_id, 0, 0.0)
+
+    def holds(self) -> bool:
+        """Always, until the segment has closed."""
+        return not self.lost
+
+    def end(self) -> None:
+        """Nothing is renewed."""
+        self.lost = True
+
+
+class _Then(SystemClock):
+    """The clock of a replay: it stands where the run was accepted, so that nothing falls due but by the record."""
+
+    def __init__(self, at: str) -> None:
+        self._at = datetime.fromisoformat(at)
+
+    def now(self) -> datetime:
+        """When the run was accepted."""
+        return self._at
+
+
+class _Kept(Journal):
+    """A journal in memory, under the run's own salt, so that equal payloads have equal digests."""
+
+    def __init__(self, record: Record, clock: SystemClock) -> None:
+        super().__init__(cast(Any, None), record.run_id, epoch=0, head=Head(), salt=record.salt, branch=0, clock=clock)
+        self.events: list[Event] = []
+        self.payloads: dict[str, Any] = {}
+
+    async def _write(
+        self,
+        drafts: list[Draft],
+        bodies: dict[str, bytes],
+        by: Statement,
+        statements: Sequence[Statement],
+        still: Callable[[], bool] | None,
+    ) -> list[Any]:
+        if still is not None and not still():
+            raise Conflict(f"run {self.run_id} was stopped from outside")
+        for draft in drafts:
+            self.head = Head(self.head.seq + 1, self.head.hash)
+            fields, payloads = dict(draft.fields), dict(draft.payloads)
+            self.events.append(
+                Event(self.run_id, self.head.seq, draft.time, self.branch, draft.position, draft.kind, fields, payloads, self.head.hash)
+            )
+
+        return []
+
+    async def revocations(self) -> list[Any]:
+        """None: those that struck a call are on its record."""
+        return []
+
+    def payload_of(self, tree: Any) -> str:
+        """As in `Journal`; the tree itself is kept."""
+        digest = canonical.digest_of(tree, salt=self._salt)
+        self.payloads.setdefault(digest, tree)
+        return digest
+
+    def kept(self, digest: str) -> Any:
+        """The encoded tree of any payload of the replay or the record."""
+        return self.payloads.get(digest)
+
+
+class Stage:
+    """One recorded run being played again on a graph."""
+
+    def __init__(self, graph: Controlled, record: Record, *, rules: Rules | None = None, miss: Miss = fail, limits: bool = True) -> None:
+        """`rules` in the place of the graph's own, `miss` and `limits` as in `Playback`."""
+        self._graph = graph
+        self._record = record
+        self._past = record.events
+        self._rules = rules or replace(graph.plan.rules, principal=self._past[0].fields.get("by"))
+        self.source = Playback(self._past, record.payloads, miss, limits=limits)
+        self._clock = _Then(self._past[0].time)
+        self._journal = _Kept(record, self._clock)
+        self._journal.payloads |= record.payloads
+        self._saver = MemorySaver(self._journal.save, JsonPlusSerializer(allowed_msgpack_modules=graph.plan.classes))
+        self._script = [event for event in self._past if event.kind in ("ask.decided", "ask.expired")]
+        self._rests = deque(rests(self._past))
+
+    @property
+    def events(self) -> list[Event]:
+        """What was put on record so far."""
+        return self._journal.events
+
+    @property
+    def payloads(self) -> dict[str, Any]:
+        """The payloads of both records, as encoded trees by salted digest."""
+        return self._journal.payloads
+
+    def besides(self) -> Besides:
+        """What it takes to tell where the two records part."""
+        told = (event.fields for event in (*self._past, *self.events) if "effect" in event.fields)
+        called = {fields["target"]: fields["effect"] for fields in told} | {missed.target: missed.effect for missed in self.source.missed}
+        effects = frozenset(target for target, effect in called.items() if effect not in WORLD_UNCHANGED)
+        parked = [event.position for event in self.events if event.kind == "run.parked"]
+        opened = [event for event in self.events if event.kind == "ask.opened"]
+        waiting = {approval.approval_id for approval in Approvals(self.events).open()}
+        then = {(event.position, event.fields["tool"]) for event in self._past if event.kind == "ask.opened"}
+        questions = {
+            event.position: event.fields["rule"]
+            for event in opened
+            if event.fields["approval"] in waiting and (event.position, event.fields["tool"]) not in then
+        }
+        return Besides(self.payloads.values(), effects, parked[-1] if parked else "", questions)
+
+    async def play(self) -> list[Breach]:
+        """Run it until it stands as it stood then, or cannot go on; what was tried past the gateway."""
+        await self._journal.append(_again(self._past[0]))
+        with ExitStack() as stack:
+            stack.enter_context(tracing_context(enabled=False))
+            stack.callback(contents.reset, contents.set(self._record.files))
+            stack.callback(environment.reset, environment.set(_environment(self._past)))
+            built = stack.enter_context(wall())
+            while await self._segment():
+                pass
+        return built.breaches
+
+    async def _segment(self) -> bool:
+        """One segment; whether there is another."""
+        events, lease = list(self.events), _Held(self._record.run_id)
+        gateway = Gateway(self._rules, self._journal, lease, self._clock, events, self._read, source=self.source)
+        gateway.ending = ending(events, self._journal.branch)
+        fresh = not any(event.kind == "route.taken" for event in events)
+        taken = Taken(lease, self._journal.head, self._journal.branch, events, self.payloads if fresh else None)
+        run = {"run_id": self._record.run_id, "thread_id": self._record.run_id}
+        segment = Segment(self._graph.plan, Advance(run), taken, gateway, self._saver)
+        await self._journal.append(self._journal.draft("run.opened", owner="", epoch=0, version=self._rules.version))
+        with contextlib.suppress(Exception):  # it is on record: the run has parked
+            async with segment.advancing({}) as (given, own):
+                options: dict[str, Any] = {"stream_mode": "updates", "durability": "sync", "control": segment.control}
+                try:
+                    async for _ in self._graph.astream(given, own, **options):
+                        pass
+                finally:
+                    self.source.over.set()
+        return await self._told() or await self._turned()
+
+    async def _told(self) -> bool:
+        """Say what people said then to the questions that are open now; whether anything was said."""
+        said = False
+        for approval in Approvals(self.events).open() if self.events[-1].kind == "run.waiting" else ():
+            for event in self._said_to(approval):
+                self._script.remove(event)
+                fields = {**event.fields, "approval": approval.approval_id}
+                await self._journal.append(Draft(event.kind, event.time, event.position, fields, event.payloads))
+                said = True
+        return said
+
+    async def _turned(self) -> bool:
+        """Do what was done then with the run at rest: it was continued, repaired, cancelled, or left alone. Whether it goes on."""
+        turn = self._turn()
+        if turn is None or self.source.missed:
+            return False
+        if turn.kind == "run.repaired":
+            return await self._repaired(turn)
+        await self._journal.append(_again(turn))
+        return turn.kind == "run.continued"
+
+    def _turn(self) -> Event | None:
+        """What followed then where the run stood as it stands now. Rests that the replay did not come by (an outcome is known at once here) are passed over."""
+        here = self.events[-1]
+        while self._rests:
+            rest, turn = self._rests.popleft()
+            if (rest.kind, rest.fields.get("error")) == (here.kind, here.fields.get("error")):
+                return turn
+        return None
+
+    async def _repaired(self, turn: Event) -> bool:
+        """Fork as the rerun on record forked, with its patch."""
+        origin = next((event for event in reversed(self.events) if event.kind == "step.started" and event.position == turn.position), None)
+        if origin is None:
+            return False
+        self._journal.branch += 1
+        fields = {**turn.fields, "superstep": origin.fields["superstep"] - 1, "version": self._rules.version}
+        self._journal.note(Draft(turn.kind, turn.time, turn.position, fields, turn.payloads))
+        for approval in Approvals(self.events).open():
+            self._journal.note(self._journal.draft("ask.expired", approval.position, approval=approval.approval_id))
+        names = {name.removeprefix("patch."): digest for name, digest in turn.payloads.items() if name.startswith("patch.")}
+        patch = {name: self._graph.plan.schema.revive(name, self.payloads[digest]) for name, digest in names.items()}
+        await commit(self._graph, self._saver, self._record.run_id, origin.fields["checkpoint"], patch)
+        return True
+
+    def _said_to(self, approval: Approval) -> list[Event]:
+        """The recorded decisions on the question that asks the same at the same position, and has not been settled yet."""
+        for then in Approvals(event for event in self._past if event.kind == "ask.opened").open():
+            found = [event for event in self._script if event.fields.get("approval") == then.approval_id]
+            same = (then.position, then.tool, then.k) == (approval.position, approval.tool, approval.k)
+            if found and same and self._asks_the_same(then, approval):
+                return found
+        return []
+
+    def _asks_the_same(self, then: Approval, now: Approval) -> bool:
+        if then.card_digest == now.card_digest:
+            return True
+        before, after = (self.payloads[asked.card_digest] for asked in (then, now))
+        # Rule and reason may be worded otherwise by another policy; what is asked about may not differ.
+        return bool(now.tool) and before["arguments"] == after["arguments"]
+
+    async def _read(self, digest: str) -> Any:
+        if digest not in self.payloads:
+            raise NotFound(f"a payload of run {self._record.run_id} is gone")
+        return self.payloads[digest]
+
+
+def rests(events: Iterable[Event]) -> list[tuple[Event, Event | None]]:
+    """Where a run stood still, each with what set it going again or ended it, if anything but a decision did."""
+    found: list[tuple[Event, Event | None]] = []
+    for event in events:
+        if event.kind in ENDS and event.kind != "run.cancelled":
+            found.append((event, None))
+        elif event.kind in ("run.continued", "run.repaired", "run.cancelled") and found and found[-1][1] is None:
+            found[-1] = (found[-1][0], event)
+    return found
+
+
+def _again(event: Event) -> Draft:
+    return Draft(event.kind, event.time, event.position, event.fields, event.payloads)
+
+
+def _environment(events: Sequence[Event]) -> Environment:
+    """The model that the environment named then, as far as the calls on record tell."""
+    told = [event.fields["egress"] for event in events if event.kind == "call.intent" and "egress" in event.fields]
+    if not told:
+        return Environment()
+    return Environment(f"{told[0]['provider']}:{told[0]['model']}", f"http://{told[0]['host']}" if told[0]["host"] else None, "replayed")
