@@ -210,7 +210,9 @@ class Stage:
         here = self.events[-1]
         while self._rests:
             rest, turn = self._rests.popleft()
-            if (rest.kind, rest.fields.get("error")) == (here.kind, here.fields.get("error")):
+            told = (rest.fields.get("error"), here.fields.get("error"))
+            # What was unknown then, until a person found out that it had not happened, fails at once here.
+            if rest.kind == here.kind and (told[0] == told[1] or told == ("OutcomeUnknown", "ToolFailed")):
                 return turn
         return None
 
