@@ -1,6 +1,7 @@
 """How a run is stopped from outside: abandoned, cancelled, held by somebody else."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -88,6 +89,46 @@ async def test_a_cancellation_heard_while_a_step_is_being_saved_begins_no_furthe
         assert (await run.settled()).state == "cancelled"
         assert [event.position for event in await told(runs, run, "step.started")] == ["first@1"]
         assert world.ran["second"] == 0
+
+
+async def test_a_run_that_was_settled_while_it_waited_for_its_turn_is_not_begun_again(open_runs: OpenRuns, world: World) -> None:
+    free = asyncio.Event()
+
+    async def first(state: State) -> State:
+        world.ran["first"] += 1
+        await free.wait()
+        return {}
+
+    slow, quick = line(("first", first), name="slow"), line(("second", counted(world, "second")), name="quick")
+    async with open_runs(slow, quick, concurrency=1) as runs, open_runs(slow, quick) as others:
+        await runs.start("slow", {})
+        called_off, done_elsewhere = await runs.start("quick", {"log": []}), await runs.start("quick", {"log": []})
+        await runs.cancel(called_off, by="dana")
+        there = await others.get(done_elsewhere.run_id)
+        await others.resume(there)
+        assert (await there.settled()).state == "done"
+        free.set()
+        assert [(await run.settled()).state for run in (called_off, done_elsewhere)] == ["cancelled", "done"]
+        assert world.ran == {"first": 1, "second": 1}
+        assert [event.fields["epoch"] for event in await told(runs, done_elsewhere, "run.opened")] == [1]
+
+
+async def test_a_start_that_is_broken_off_anywhere_left_a_whole_run_or_none(open_runs: OpenRuns, world: World) -> None:
+    async with open_runs(line(("once", counted(world, "once")))) as runs:
+        keys = [f"k{number}" for number in range(40)]
+        loop = asyncio.get_running_loop()
+        since = loop.time()
+        await runs.start("flow", {"log": []}, key=keys[-1])
+        whole = loop.time() - since
+        for number, key in enumerate(keys[:-1]):
+            starting = asyncio.create_task(runs.start("flow", {"log": [], "text": "x" * 5000}, key=key))
+            await asyncio.sleep(1.5 * whole * number / len(keys))
+            starting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await starting
+        states = {(await (await runs.start("flow", {"log": []}, key=key)).settled()).state for key in keys}
+        assert (states, len(await runs.list())) == ({"done"}, len(keys))
+        assert world.ran["once"] == len(keys)
 
 
 async def test_cancelling_stands_though_the_body_swallows_it(open_runs: OpenRuns, world: World) -> None:

@@ -21,7 +21,15 @@ NEVER = 3600.0
 
 @pytest.mark.parametrize(
     ("when", "on", "requests"),
-    [("before", "call.intent", 1), ("after", "call.intent", 1), ("before", "call.outcome", 2), ("before", "run.sealed", 1)],
+    [
+        ("before", "run.accepted", 1),
+        ("before", "run.opened", 1),
+        ("before", "call.intent", 1),
+        ("after", "call.intent", 1),
+        ("before", "call.outcome", 2),
+        ("before", "step.finished", 1),
+        ("before", "run.sealed", 1),
+    ],
 )
 async def test_a_stopped_owner_that_wakes_writes_nothing_and_begins_no_call(
     when: str, on: str, requests: int, crew: Crew, outside: Outside, url: str
