@@ -42,11 +42,11 @@ class Outside:
         """A service that keeps its book in `file`, for as long as the context lasts. Opened again on the same file, it knows what it knew."""
         command = [sys.executable, "-I", service.__file__, str(file)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
+            assert process.stdout is not None and process.stdin is not None
             try:
                 yield cls(f"http://127.0.0.1:{int(process.stdout.readline())}")
             finally:
-                process.kill()
+                process.stdin.close()  # it serves until then
 
     def plan(self, target: str, *, fail: int = 0, drop: int = 0, refuse: bool = False, hold: bool = False) -> None:
         """How calls of `target` behave from now on; without options: as they should. Calls that were held go on by the new plan.
