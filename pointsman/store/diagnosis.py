@@ -49,7 +49,7 @@ class Account(NamedTuple):
         """The arguments of `subprocess.Popen` that give up root for good; empty where there is nothing to give up."""
         return {"user": self.uid, "group": self.gid, "extra_groups": []} if self.how == "drop" else {}
 
-    def enter(self, parent: int) -> None:
+    def enter(self, parent: int) -> None:  # pragma: no cover - between fork and exec there is nobody to count lines
         """In a new child of `parent` before exec: take on the account, and ask to be stopped when the parent dies."""
         libc = ctypes.CDLL(None, use_errno=True)
         if self.how == "namespace":
