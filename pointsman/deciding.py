@@ -26,6 +26,9 @@ _NAME = 200
 
 _UNDONE = "nothing was decided"
 
+_BECAME = {"consumed": "has been approved, and the call was made", "expired": "has expired"}
+"""What is said of a question that is no longer open, where its state alone would not say it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
@@ -66,7 +69,7 @@ async def _decided(run: Locked, run_id: str, approval_id: str, said: Said, roles
     what = f"question {approval_id[:8]} of run {run_id[:8]}"
     if approval is None:
         raise NotFound(f"there is no {what}", undone=_UNDONE, remedy="see `pointsman inbox`")
-    if (over := run.over()) is not None:
+    if approval.state == "open" and (over := run.over()) is not None:
         await _refuse(run, approval, said, "closed", events)
         return over
     if approval.state == "open" and approval.is_due(run.owner.clock.now()):
@@ -104,7 +107,8 @@ async def _decided(run: Locked, run_id: str, approval_id: str, said: Said, roles
 def _inapplicable(approval: Approval, said: Said, what: str) -> tuple[str, PointsmanError] | None:
     """Why a decision does not apply to the question as it stands now, whoever makes it."""
     if approval.state != "open":
-        return "closed", Conflict(f"{what} is {approval.state} already", undone=_UNDONE, remedy="see `pointsman inbox`")
+        became = _BECAME.get(approval.state, f"has been {approval.state}")
+        return "closed", Conflict(f"{what} {became}", undone=_UNDONE, remedy="see `pointsman inbox`")
     if approval.card_digest != said.card_digest:
         return "card", Conflict(
             f"{what}: the card that was shown is not the card of this question",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -44,7 +44,7 @@ def approve(approval: AskId, note: Note = "", by: As = None, graph: Graph = None
     async def said(runs: Runs, item: Item, person: Person, _: Desk) -> None:
         await runs.approve(item, by=person.name, note=note, known_by=person.known_by)
 
-    _settle(approval, said, by, graph, json)
+    _settle(approval, "approve", said, by, graph, json)
 
 
 def reject(approval: AskId, note: Note = "", by: As = None, graph: Graph = None, json: Json = False) -> None:
@@ -56,7 +56,7 @@ def reject(approval: AskId, note: Note = "", by: As = None, graph: Graph = None,
     async def said(runs: Runs, item: Item, person: Person, _: Desk) -> None:
         await runs.reject(item, by=person.name, note=note, known_by=person.known_by)
 
-    _settle(approval, said, by, graph, json)
+    _settle(approval, "reject", said, by, graph, json)
 
 
 def edit(approval: AskId, value: Given = None, note: Note = "", by: As = None, graph: Graph = None, json: Json = False) -> None:
@@ -79,7 +79,7 @@ def edit(approval: AskId, value: Given = None, note: Note = "", by: As = None, g
         present = {name: canonical.decode(tree) for name, tree in item.card["arguments"].items()}
         await _given(desk, item, value, {}, present, give)
 
-    _settle(approval, said, by, graph, json)
+    _settle(approval, "edit", said, by, graph, json)
 
 
 def answer(
@@ -102,7 +102,8 @@ def answer(
     A question takes a value of its type: in a form, with --value, or with --set. An unknown effect takes --happened or --did-not-happen.
     """
     if happened is None and result is None and not (value and set_):
-        _settle(question, _answered(value, set_ or [], note), by, graph, json, "; of an unknown call say --happened or --did-not-happen")
+        said = _answered(value, set_ or [], note)
+        _settle(question, "answer", said, by, graph, json, "; of an unknown call say --happened or --did-not-happen")
     if happened is None or value is not None or set_ or (result is not None and not happened):
         _wrong_use(json)
     _reconcile(question, run, by, graph, json, happened=bool(happened), result=result)
@@ -151,6 +152,7 @@ def _wrong_use(json: bool) -> None:
 
 def _settle(
     approval: str,
+    verb: str,
     said: Callable[[Runs, Item, Person, Desk], Awaitable[None]],
     by: str | None,
     graph: str | None,
@@ -162,8 +164,8 @@ def _settle(
         from pointsman.runs import Runs
 
         async with Runs.open() as runs:
-            item = await _item(runs, approval, hint)
             person = runs.project.roles.acting(by)
+            item = await _item(runs, approval) or await _closed(runs, approval, verb, person, hint)
             run = await runs.get(item.run_id)
             await ready(runs, run, graph)
             await said(runs, item, person, desk)
@@ -173,16 +175,31 @@ def _settle(
     perform(command, json)
 
 
-async def _item(runs: Runs, beginning: str, hint: str = "") -> Item:
-    """The one open question whose id begins so. Raises `NotFound`."""
+async def _item(runs: Runs, beginning: str) -> Item | None:
+    """The one open question whose id begins so; None where there is none. Raises `NotFound` where there are more."""
     found = [item for item in await runs.inbox() if item.approval_id.startswith(beginning)]
-    if len(found) != 1:
+    if len(found) > 1:
         raise NotFound(
-            f"{'no open question' if not found else 'more than one open question'} has an id that begins with {beginning!r}{hint}",
-            undone="nothing was decided",
-            remedy="see `pointsman inbox`; what was settled, or has expired, is not in it",
+            f"more than one open question has an id that begins with {beginning!r}", undone="nothing was decided", remedy="type more of it"
         )
-    return found[0]
+    return found[0] if found else None
+
+
+async def _closed(runs: Runs, beginning: str, verb: str, person: Person, hint: str) -> NoReturn:
+    """Say to a question that is not open any more what somebody wants to say: it is refused, on record, with what became of it. Raises `Conflict`, `NotFound`."""
+    from pointsman.runs import Item
+
+    found = await runs.owner.store.fetch("closed_approvals", beginning) if beginning else ()
+    if len(found) == 1:
+        names = ("approval_id", "run_id", "graph", "node", "tool", "role", "card_digest", "expires_at")
+        item = Item(card={}, **{name: found[0][name] for name in names})
+        given: tuple[Any, ...] = {"edit": ({},), "answer": (None,)}.get(verb, ())
+        await getattr(runs, verb)(item, *given, by=person.name, known_by=person.known_by)
+    raise NotFound(
+        f"no open question has an id that begins with {beginning!r}{hint}",
+        undone="nothing was decided",
+        remedy="see `pointsman inbox`; what was settled, or has expired, is not in it",
+    )
 
 
 async def _given(desk: Desk, item: Item, text: str | None, schema: Any, present: Any, give: Callable[[Any], Awaitable[None]]) -> None:

@@ -128,6 +128,11 @@ SELECT * FROM pointsman.approval WHERE run_id = %s ORDER BY opened_at
 SELECT a.*, r.graph FROM pointsman.approval a JOIN pointsman.run r USING (run_id)
 WHERE a.state = 'open' AND r.state IN ('waiting', 'parked') AND (%s::text IS NULL OR a.roles IS NULL OR %s = ANY (a.roles)) ORDER BY a.opened_at
 
+-- name: closed_approvals
+-- Those that nobody can decide any more.
+SELECT a.*, r.graph FROM pointsman.approval a JOIN pointsman.run r USING (run_id)
+WHERE starts_with(a.approval_id, %s) AND (a.state <> 'open' OR r.state IN ('done', 'failed', 'cancelled')) LIMIT 2
+
 -- name: set_approval
 UPDATE pointsman.approval SET state = %s, decided_by = coalesce(%s, decided_by) WHERE approval_id = %s
 
