@@ -34,6 +34,9 @@ Graph = Annotated[
 ]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or its beginning.")]
 
+_LONGEST = 8_000
+"""Characters of an error that a person is shown; what somebody typed or sent may stand in it."""
+
 DONE, FINDING, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes of every command."""
 
@@ -108,7 +111,8 @@ def _tell(desk: Desk, error: Exception, text: str) -> None:
 
 def _worded(error: PointsmanError) -> str:
     """What `str(error)` says, a line for what happened, what was not done, and what to do."""
-    lines = [f"in step {error.step}: {error.what}" if error.step else error.what]
+    what = error.what if len(error.what) <= _LONGEST else f"{error.what[:_LONGEST]}… ({len(error.what):,} characters)"
+    lines = [f"in step {error.step}: {what}" if error.step else what]
     lines += [f"Not done: {error.undone}."] if error.undone else []
     lines += [f"Next: {error.remedy}."] if error.remedy else []
     return "\n".join(line.strip("\n") for line in lines)
@@ -124,4 +128,4 @@ def _unforeseen(error: Exception) -> str:
         if module in ("psycopg", "psycopg_pool")
         else "mend it, or run again with POINTSMAN_DEBUG=1 for the whole traceback"
     )
-    return f"{type(error).__name__}: {error}{where}. Next: {remedy}."
+    return f"{type(error).__name__}: {str(error)[:_LONGEST]}{where}. Next: {remedy}."

@@ -44,7 +44,7 @@ def approve(approval: AskId, note: Note = "", by: As = None, graph: Graph = None
     async def said(runs: Runs, item: Item, person: Person, _: Desk) -> None:
         await runs.approve(item, by=person.name, note=note, known_by=person.known_by)
 
-    _settle(approval, "approve", said, by, graph, json)
+    _settle(approval, "approve", said, by=by, graph=graph, json=json)
 
 
 def reject(approval: AskId, note: Note = "", by: As = None, graph: Graph = None, json: Json = False) -> None:
@@ -56,7 +56,7 @@ def reject(approval: AskId, note: Note = "", by: As = None, graph: Graph = None,
     async def said(runs: Runs, item: Item, person: Person, _: Desk) -> None:
         await runs.reject(item, by=person.name, note=note, known_by=person.known_by)
 
-    _settle(approval, "reject", said, by, graph, json)
+    _settle(approval, "reject", said, by=by, graph=graph, json=json)
 
 
 def edit(approval: AskId, value: Given = None, note: Note = "", by: As = None, graph: Graph = None, json: Json = False) -> None:
@@ -77,9 +77,9 @@ def edit(approval: AskId, value: Given = None, note: Note = "", by: As = None, g
         if item.kind == "question":
             raise Conflict("it asks for a value and is about no call", undone=_OPEN, remedy=f"`pointsman answer {item.approval_id[:8]}`")
         present = {name: canonical.decode(tree) for name, tree in item.card["arguments"].items()}
-        await _given(desk, item, value, {}, present, give)
+        await _given(desk, runs, item, value, present, give)
 
-    _settle(approval, "edit", said, by, graph, json)
+    _settle(approval, "edit", said, by=by, graph=graph, json=json)
 
 
 def answer(
@@ -102,8 +102,8 @@ def answer(
     A question takes a value of its type: in a form, with --value, or with --set. An unknown effect takes --happened or --did-not-happen.
     """
     if happened is None and result is None and not (value and set_):
-        said = _answered(value, set_ or [], note)
-        _settle(question, "answer", said, by, graph, json, "; of an unknown call say --happened or --did-not-happen")
+        hint = "; of an unknown call say --happened or --did-not-happen"
+        _settle(question, "answer", _answered(value, set_ or [], note), by=by, graph=graph, json=json, hint=hint)
     if happened is None or value is not None or set_ or (result is not None and not happened):
         _wrong_use(json)
     _reconcile(question, run, by, graph, json, happened=bool(happened), result=result)
@@ -119,11 +119,11 @@ def _answered(value: str | None, changes: list[str], note: str) -> Callable[[Run
         if item.kind != "question":
             short = item.approval_id[:8]
             raise Conflict("it asks about a call", undone=_OPEN, remedy=f"`pointsman approve {short}`, or reject it, or edit it")
-        schema, present = canonical.decode(item.card["schema"]), canonical.decode(item.card.get("present"))
+        present = canonical.decode(item.card.get("present"))
         if changes:
-            await give(_changed(schema, item, present, changes))
+            await give(_changed(canonical.decode(item.card["schema"]), item, present, changes))
         else:
-            await _given(desk, item, value, schema, present, give)
+            await _given(desk, runs, item, value, present, give)
 
     return said
 
@@ -154,6 +154,7 @@ def _settle(
     approval: str,
     verb: str,
     said: Callable[[Runs, Item, Person, Desk], Awaitable[None]],
+    *,
     by: str | None,
     graph: str | None,
     json: bool,
@@ -202,7 +203,7 @@ async def _closed(runs: Runs, beginning: str, verb: str, person: Person, hint: s
     )
 
 
-async def _given(desk: Desk, item: Item, text: str | None, schema: Any, present: Any, give: Callable[[Any], Awaitable[None]]) -> None:
+async def _given(desk: Desk, runs: Runs, item: Item, text: str | None, present: Any, give: Callable[[Any], Awaitable[None]]) -> None:
     """Give what `--value` says, or what is typed into a form, again until it fits."""
     from pointsman.cli.given import a_value
 
@@ -210,26 +211,32 @@ async def _given(desk: Desk, item: Item, text: str | None, schema: Any, present:
         return await give(a_value(text))
     if desk.json or not sys.stdin.isatty():
         raise BadInput("nobody is here to fill in a form", undone=_OPEN, remedy="give --value JSON|FILE")
-    return await _form(desk, item, schema, present, give)
+    return await _form(desk, runs, item, present, give)
 
 
-async def _form(desk: Desk, item: Item, schema: Any, present: Any, give: Callable[[Any], Awaitable[None]]) -> None:
+async def _form(desk: Desk, runs: Runs, item: Item, present: Any, give: Callable[[Any], Awaitable[None]]) -> None:
+    from pydantic import ValidationError
     from rich.text import Text
 
     from pointsman.cli.card import card
-    from pointsman.cli.form import fill, typed_line
+    from pointsman.cli.form import HOW, fill, typed_line
     from pointsman.cli.listing import as_ask
     from pointsman.cli.plain import plain
+    from pointsman.fitting import form
 
+    schema = form(runs.graph(item.graph), item.node, item.tool, item.card)
     desk.left = f"Nothing was decided: `pointsman show {item.run_id[:8]}`."
-    desk.out.print(card(as_ask(item), item.run_id[:8]), Text("\nEnter keeps what stands in brackets; Ctrl-C leaves.", "dim"), sep="\n")
+    desk.out.print(card(as_ask(item), item.run_id[:8]), Text(f"\n{HOW}", "dim"), sep="\n")
     name = str(item.card.get("writes") or item.tool)
+    wrong: list[tuple[Any, ...]] | None = None
     while True:
-        present = fill(schema, present, name, typed_line)
+        present = fill(schema, present, name, typed_line, wrong)
         try:
             return await give(present)
         except BadInput as error:
-            desk.err.print(Text(plain(error.what), "red"))
+            desk.err.print(Text(plain(error.what.replace("; ", "\n  "), lines=True), "red"))
+            cause = error.__cause__
+            wrong = [fault["loc"] for fault in cause.errors(include_url=False)] if isinstance(cause, ValidationError) else None
 
 
 def _reconcile(call: str, run: str | None, by: str | None, graph: str | None, json: bool, *, happened: bool, result: str | None) -> None:

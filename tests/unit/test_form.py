@@ -1,10 +1,12 @@
 """The form in the terminal, and words that are not what they seem."""
 
+from datetime import date
 from decimal import Decimal
-from typing import Any
+from enum import Enum
+from typing import Any, Literal
 
 import pytest
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
 from pointsman.cli.form import fill
 from pointsman.cli.plain import plain
@@ -38,14 +40,73 @@ def test_field_by_field_with_what_stands_there() -> None:
     value, prompts = filled(Bill, present, "42", "118.10", "", "Bonn", "[1, 2]")
     assert value == {"number": "42", "total": Decimal("118.10"), "party": {"name": "ACME", "city": "Bonn"}, "lines": [1, 2]}
     assert prompts[0] == "bill.number (string) [007]: "
-    assert prompts[1] == "bill.total (number or string) [48.00]: "
-    assert prompts[3] == "bill.party.city (string or null) [null]: "
+    assert prompts[1] == "bill.total (number) [48.00]: "
+    assert prompts[3] == "bill.party.city (string or nothing): "
     assert Bill.model_validate(value).number == "42"
 
 
 def test_where_nothing_stands_what_is_not_typed_is_left_out() -> None:
     value, _ = filled(Bill, None, "1", "2", "ACME", "", "")
     assert value == {"number": "1", "total": 2, "party": {"name": "ACME"}}
+
+
+class Kind(Enum):
+    CREDIT = "credit"
+    DEBIT = "debit"
+
+
+class Entry(BaseModel):
+    """Fields out of the order of the alphabet, and of every kind."""
+
+    title: str = Field(description="as on the\u202e letterhead")
+    kind: Kind
+    due: date
+    currency: Literal["EUR", "USD"] = "EUR"
+    paid: bool = False
+    buyer: Party | None = None
+    note: str | None = None
+
+
+def test_a_prompt_says_what_may_be_typed_in_the_order_of_the_type() -> None:
+    value, prompts = filled(Entry, None, "7", "credit", "2026-03-31", "", "true", "", "", "12")
+    assert prompts == [
+        "bill.title (string, as on the\\u{202e} letterhead): ",
+        "bill.kind (credit | debit): ",
+        "bill.due (date like 2026-03-31): ",
+        "bill.currency (EUR | USD) [EUR]: ",
+        "bill.paid (true | false) [false]: ",
+        "bill.buyer.name (string): ",
+        "bill.buyer.city (string or nothing): ",
+        "bill.note (string or nothing): ",
+    ]
+    assert value == {"title": "7", "kind": "credit", "due": "2026-03-31", "paid": True, "note": "12"}, "what may be left out is"
+    assert Entry.model_validate(value).currency == "EUR"
+
+
+def test_what_stands_there_can_be_taken_away() -> None:
+    present = {"title": "t", "kind": "debit", "due": date(2026, 3, 31), "note": "gone"}
+    value, _ = filled(Entry, present, "", "", "", "", "", "", "", "-")
+    assert value == {"title": "t", "kind": "debit", "due": date(2026, 3, 31), "note": None}
+    value, prompts = filled(Entry, present | {"buyer": None}, "", "", "", "", "", "", "", "")
+    assert value == present | {"buyer": None}, "what is not there is not begun by looking at it"
+    assert prompts[2] == "bill.due (date like 2026-03-31) [2026-03-31]: "
+    value, _ = filled(Entry, present | {"currency": "USD"}, "", "", "", "-", "", "", "", "")
+    assert "currency" not in value
+
+
+def test_only_what_did_not_fit_is_asked_for_again() -> None:
+    present = {"number": "7", "total": "much", "party": {"name": ""}, "lines": ["x"]}
+    prompts: list[str] = []
+    lines = iter(["5", "ACME", "[1]"])
+
+    def line(prompt: str) -> str:
+        prompts.append(prompt)
+        return next(lines)
+
+    wrong: list[tuple[Any, ...]] = [("total",), ("party", "name"), ("lines", 0)]
+    value = fill(Bill.model_json_schema(), present, "bill", line, wrong)
+    assert [prompt.split(" ")[0] for prompt in prompts] == ["bill.total", "bill.party.name", "bill.lines"]
+    assert value == {"number": "7", "total": 5, "party": {"name": "ACME"}, "lines": [1]}
 
 
 @pytest.mark.parametrize(
@@ -72,6 +133,12 @@ def test_arguments_without_a_schema_keep_their_kinds() -> None:
     ("text", "shown"),
     [
         ("p\u0430ypal", "p\\u{430}ypal"),
+        ("pay \u0441\u043e\u0440\u0443", "pay \\u{441}\\u{43e}\\u{440}\\u{443}"),
+        ("\u0430 \u0441\u043e\u0440\u0443 \u0438 \u0441", "\u0430 \u0441\u043e\u0440\u0443 \u0438 \u0441"),
+        ("\u039d\u0399\u039a\u0395", "\\u{39d}\\u{399}\\u{39a}\\u{395}"),
+        ("a\u115f\u3164\u2800\u034fb", "a\\u{115f}\\u{3164}\\u{2800}\\u{34f}b"),
+        ("e" + "\u0301" * 500 + "f", "e" + "\u0301" * 3 + "\\u{… 497 marks}f"),
+        ("Vi\u1ec7t, e\u0323\u0302, \u0301x", "Vi\u1ec7t, e\u0323\u0302, \u0301x"),
         ("\u03bf\u043f\u043b\u0430\u0442\u0430", "\\u{3bf}\u043f\u043b\u0430\u0442\u0430"),
         ("\uff50aypal", "\\u{ff50}aypal"),
         ("pay1\u0440al", "pay1\\u{440}al"),
