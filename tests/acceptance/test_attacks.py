@@ -77,6 +77,10 @@ class Door:
         """Repair a run: another amount in its state."""
         raise NotImplementedError
 
+    async def revoke(self, person: str) -> None:
+        """Take from a person what they may do."""
+        raise NotImplementedError
+
     async def open(self, run: str) -> list[str]:
         """The open questions of a run."""
         raise NotImplementedError
@@ -109,6 +113,9 @@ class Code(Door):
         await handle.settled()
         return ""
 
+    async def revoke(self, person: str) -> None:
+        await self.runs.revoke(principal=person, by="dana", reason="left the house")
+
     async def open(self, run: str) -> list[str]:
         rows = await self.runs.owner.store.fetch("approvals_of", run)  # without the look that lets what is overdue expire
         names = ("approval_id", "run_id", "node", "tool", "role", "card_digest", "expires_at")
@@ -139,6 +146,10 @@ class Terminal(Door):
     async def patch(self, run: str, amount: int) -> str:
         return self.project.run("rerun", run, "--node", "post", "--set", f"amount={amount}", "--as", "lee").err
 
+    async def revoke(self, person: str) -> None:
+        ended = self.project.run("revoke", "--principal", person, "--as", "dana", "--reason", "left the house")
+        assert ended.code == 0, ended.err
+
     async def open(self, run: str) -> list[str]:
         return [item["approval_id"] for item in self.project.json("inbox") if item["run_id"] == run]
 
@@ -150,7 +161,9 @@ def project() -> Iterator[Project]:
     (root / "graphs" / "payments.py").write_text(GRAPHS)
     names = {name: f"./graphs/payments.py:{name}" for name in ("one", "two", "brief")}
     (root / "langgraph.json").write_text(json.dumps({"dependencies": ["."], "graphs": names}))
-    (root / "guards" / "roles.toml").write_text('allow_as = true\n[roles]\ncontroller = ["dana", "kim"]\nclerk = ["lee"]\n')
+    (root / "guards" / "roles.toml").write_text(
+        'allow_as = true\n[roles]\ncontroller = ["dana", "kim", "gone-code", "gone-terminal"]\nclerk = ["lee"]\n'
+    )
     client = EmbeddedPostgres.start(root / "h", linger=0)
     yield made
     made.close()
@@ -259,6 +272,23 @@ async def twice_by_one_person(scene: Scene) -> None:
     assert await scene.door.say("reject", question, "kim") == ""
 
 
+async def revoked(scene: Scene) -> None:
+    """A yes of somebody who was revoked since, before it was said and after."""
+    gone = f"gone-{type(scene.door).__name__.lower()}"
+    run, question = await scene.door.asked()
+    shared, both = await scene.door.asked("two")
+    assert await scene.door.say("approve", both, gone) == ""
+    await scene.door.revoke(gone)
+    assert "was revoked" in await scene.door.say("approve", question, gone)
+    assert await scene.refusals(run) == [(gone, "approved", "revoked")]
+    for open_question in await scene.door.open(shared):
+        await scene.door.say("approve", open_question, "dana")
+    assert scene.posted() == [], "the yes of somebody who was revoked is none of two"
+    assert await scene.door.say("reject", question, "dana") == ""
+    for open_question in await scene.door.open(shared):
+        assert await scene.door.say("reject", open_question, "kim") == ""
+
+
 async def edited_arguments(scene: Scene) -> None:
     """The arguments are edited to 4 800, and the yes to 480 sent: it counts for neither."""
     run, question = await scene.door.asked()
@@ -272,7 +302,7 @@ async def edited_arguments(scene: Scene) -> None:
 
 
 ATTACKS: list[Attack] = [
-    patched_state, patched_after_the_yes, replayed, for_another_run, too_late, without_the_role, twice_by_one_person, edited_arguments,
+    patched_state, patched_after_the_yes, replayed, for_another_run, too_late, without_the_role, twice_by_one_person, revoked, edited_arguments,
 ]  # fmt: skip
 
 
