@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pointsman.testing.clock import StillClock
     from pointsman.testing.crash import Switch, open_switched
+    from pointsman.testing.hostile import hostile_models, hostile_tools
     from pointsman.testing.openai_acts import Act, abstain, answer, recorded
     from pointsman.testing.openai_server import OpenAIServer
     from pointsman.testing.outside import Count, Outside, call, happened
@@ -32,6 +33,8 @@ __all__ = [
     "call",
     "calls",
     "happened",
+    "hostile_models",
+    "hostile_tools",
     "open_switched",
     "recorded",
     "says",
@@ -41,6 +44,7 @@ __all__ = [
 _HOMES = {
     "pointsman.testing.clock": ("StillClock",),
     "pointsman.testing.crash": ("Switch", "open_switched"),
+    "pointsman.testing.hostile": ("hostile_models", "hostile_tools"),
     "pointsman.testing.openai_acts": ("Act", "abstain", "answer", "recorded"),
     "pointsman.testing.openai_server": ("OpenAIServer",),
     "pointsman.testing.outside": ("Count", "Outside", "call", "happened"),

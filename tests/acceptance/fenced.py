@@ -36,9 +36,11 @@ def triage(model: Any, **options: Any) -> Any:
     )
 
 
-def fenced(model: Any, *, policy: Policy | None = None, within: Limits | None = None, retry: Any = None, **options: Any) -> Any:
+def fenced(
+    model: Any, *, policy: Policy | None = None, within: Limits | None = None, retry: Any = None, name: str = "flow", **options: Any
+) -> Any:
     """A graph of one agent; `within` are the limits of the whole run."""
-    flow = Workflow(State, name="flow", policy=policy or Policy(), limits=within)
+    flow = Workflow(State, name=name, policy=policy or Policy(), limits=within)
     flow.add_node("triage", triage(model, **options), **({"retry_policy": retry} if retry else {}))
     flow.add_edge(START, "triage")
     for end in ENDS:
