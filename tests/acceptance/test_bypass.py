@@ -1,0 +1,225 @@
+"""Every way there is to reach a tool or a model: once through the gateway, or refused, or caught by the wall. Nothing else."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain.agents.middleware import AgentMiddleware, hook_config
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableLambda
+from langchain_openai import ChatOpenAI
+from langgraph.graph import START, StateGraph
+from langgraph.graph.message import MessagesState
+from langgraph.prebuilt import ToolNode
+from langgraph.types import RetryPolicy
+from pydantic import SecretStr
+
+from pointsman import Policy, Workflow, allow, ask, code, infer, tool
+from pointsman.errors import NotAllowed
+from pointsman.model import controlled
+from pointsman.testing import Act, OpenAIServer, Outside, ScriptedModel, answer, call, calls, wall
+from tests.acceptance.fenced import FOUND, fenced
+from tests.acceptance.world import OpenRuns, State, approve_all, go, line, told
+
+pytestmark = pytest.mark.anyio
+
+EVERYTHING = Policy(allow())
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Iterator[Outside]:
+    with Outside.open(tmp_path / "book") as opened:
+        yield opened
+
+
+def asking(outside: Outside) -> Any:
+    """A tool that really reaches the outside, from a thread."""
+
+    @tool(effect="read")
+    def look(x: int) -> str:
+        """Looks one thing up outside, for example number 5."""
+        return str(call(outside.url, "look", x)["body"])
+
+    return look
+
+
+def requests(outside: Outside) -> int:
+    return sum(count.requests for count in outside.counts().values())
+
+
+async def tool_node(look: Any) -> Any:
+    inner = StateGraph(MessagesState).add_node("tools", ToolNode([look])).add_edge(START, "tools").compile()
+    return await inner.ainvoke({"messages": [AIMessage("", tool_calls=[{"name": "look", "args": {"x": 1}, "id": "1"}])]})
+
+
+WAYS: dict[str, Any] = {
+    "ctx.call": lambda look, ctx: ctx.call(look, x=1),
+    "ainvoke": lambda look, ctx: look.ainvoke({"x": 1}),
+    "arun": lambda look, ctx: look.arun({"x": 1}),
+    "a tool call": lambda look, ctx: look.ainvoke({"type": "tool_call", "name": "look", "args": {"x": 1}, "id": "1"}),
+    "abatch": lambda look, ctx: look.abatch([{"x": 1}]),
+    "its coroutine": lambda look, ctx: look.coroutine(x=1),
+    "a partial": lambda look, ctx: partial(look.ainvoke, {"x": 1})(),
+    "a thread": lambda look, ctx: asyncio.to_thread(look.invoke, {"x": 1}),
+    "its function in a thread": lambda look, ctx: asyncio.to_thread(partial(look.func, x=1)),
+    "with_retry": lambda look, ctx: look.with_retry().ainvoke({"x": 1}),
+    "with_fallbacks": lambda look, ctx: look.with_fallbacks([look]).ainvoke({"x": 1}),
+    "a chain": lambda look, ctx: (RunnableLambda(lambda x: {"x": x}) | look).ainvoke(1),
+    "a copy": lambda look, ctx: look.model_copy().ainvoke({"x": 1}),
+    "a task": lambda look, ctx: asyncio.create_task(look.ainvoke({"x": 1})),
+    "ToolNode": lambda look, ctx: tool_node(look),
+}
+
+
+@pytest.mark.parametrize("ways", [list(WAYS)[::2], list(WAYS)[1::2]], ids=["one half", "the other"])
+async def test_each_way_to_a_tool_is_one_passage(open_runs: OpenRuns, outside: Outside, ways: list[str]) -> None:
+    look = asking(outside)
+
+    def going(way: str) -> Any:
+        async def body(state: State, ctx: Any) -> State:
+            await WAYS[way](look, ctx)
+            return {}
+
+        return line(("node", code(body, tools=(look,))), policy=EVERYTHING, name=way)
+
+    async with open_runs(*(going(way) for way in ways)) as runs:
+        for number, way in enumerate(ways, 1):
+            with wall() as found:
+                run, summary = await go(runs, graph=way)
+            assert (summary.state, found.breaches) == ("done", []), way
+            assert len(await told(runs, run, "call.intent")) == 1, way
+            assert requests(outside) == number, way
+
+
+REFUSED: dict[str, Any] = {
+    "invoke on the loop's thread": lambda look: look.invoke({"x": 1}),
+    "its function on the loop's thread": lambda look: look.func(x=1),
+    "run on the loop's thread": lambda look: look.run({"x": 1}),
+}
+
+
+async def test_ways_that_are_refused(open_runs: OpenRuns, outside: Outside) -> None:
+    look, refused = asking(outside), []
+
+    async def body(state: State) -> State:
+        for name, way in REFUSED.items():
+            with contextlib.suppress(NotAllowed):
+                way(look)
+                refused.append(name)
+        return {}
+
+    async with open_runs(line(("node", code(body, tools=(look,))))) as runs:
+        _, summary = await go(runs)
+    with pytest.raises(NotAllowed, match="outside a step"):
+        await look.ainvoke({"x": 1})
+    with pytest.raises(NotAllowed, match="outside a step"):
+        await asyncio.to_thread(look.invoke, {"x": 1})
+    assert (summary.state, refused, requests(outside)) == ("done", [], 0)
+
+
+async def test_a_tools_body_that_is_reached_directly_meets_the_wall(open_runs: OpenRuns, outside: Outside) -> None:
+    look = asking(outside)
+
+    async def body(state: State) -> State:
+        with contextlib.suppress(NotAllowed):
+            await asyncio.to_thread(look.contract.function, 1)
+        with contextlib.suppress(NotAllowed):
+            await look.contract.perform({"x": 1}, "key")
+        return {}
+
+    async with open_runs(line(("node", code(body, tools=(look,))))) as runs:
+        with wall() as found:
+            run, summary = await go(runs)
+        assert (summary.state, await told(runs, run, "call.intent")) == ("done", [])
+    assert (len(found.breaches), requests(outside)) == (2, 0)
+
+
+class Jump(AgentMiddleware[Any, Any]):
+    """Sends every call to the tools by itself, past whatever stands behind it."""
+
+    @hook_config(can_jump_to=["tools"])
+    async def aafter_model(self, state: Any, runtime: Any) -> Any:
+        """Jump."""
+        return {"jump_to": "tools"} if state["messages"][-1].tool_calls else None
+
+
+@pytest.mark.parametrize("how", ["plain", "jump", "resumed", "retried"])
+async def test_an_agent_reaches_a_tool_once(open_runs: OpenRuns, outside: Outside, how: str) -> None:
+    look = asking(outside)
+    more: dict[str, Any] = {"middleware": (Jump(),)} if how == "jump" else {}
+    more |= {"retry": RetryPolicy(max_attempts=3, initial_interval=0.0)} if how == "retried" else {}
+    policy = Policy(allow(effect=("model",)), ask("look")) if how == "resumed" else EVERYTHING
+    graph = fenced(ScriptedModel([calls(("look", {"x": 1})), FOUND]), policy=policy, tools=(look,), **more)
+    async with open_runs(graph) as runs:
+        with wall() as found:
+            run, summary = await go(runs, {"text": "x"})
+            if how == "resumed":
+                assert summary.state == "waiting"
+                summary = await approve_all(runs, run)
+        intents = [event for event in await told(runs, run, "call.intent") if event.fields["target"] == "look"]
+    assert (summary.state, found.breaches, len(intents), requests(outside)) == ("done", [], 1, 1)
+
+
+# Models
+
+
+@pytest.fixture
+def provider() -> Iterator[OpenAIServer]:
+    with OpenAIServer([answer("x")]) as opened:
+        yield opened
+
+
+def model_at(server: OpenAIServer) -> ChatOpenAI:
+    return ChatOpenAI(model="acted", base_url=server.base_url, api_key=SecretStr("none"), max_retries=0)
+
+
+async def test_a_nodes_own_model_is_caught_by_the_wall(open_runs: OpenRuns, provider: OpenAIServer) -> None:
+    async def body(state: State) -> State:
+        with contextlib.suppress(Exception):
+            await model_at(provider).ainvoke("where?")
+        with contextlib.suppress(Exception):
+            await asyncio.to_thread(model_at(provider).invoke, "where?")
+        return {}
+
+    async with open_runs(line(("node", body))) as runs:
+        with wall() as found:
+            _, summary = await go(runs)
+    assert (summary.state, len(provider.seen)) == ("done", 0)
+    assert sum(breach.event in ("socket.connect", "socket.getaddrinfo") for breach in found.breaches) >= 2
+
+
+async def test_the_client_below_a_model_is_caught_by_the_wall(open_runs: OpenRuns, provider: OpenAIServer) -> None:
+    model: Any = controlled(model_at(provider))
+
+    async def body(state: State) -> State:
+        with contextlib.suppress(Exception):
+            await model.root_async_client.chat.completions.create(model="acted", messages=[{"role": "user", "content": "where?"}])
+        return {}
+
+    async with open_runs(line(("node", body))) as runs:
+        with wall() as found:
+            run, summary = await go(runs)
+        assert await told(runs, run, "call.intent") == []
+    assert (summary.state, len(provider.seen), len(found.breaches) > 0) == ("done", 0, True)
+
+
+@pytest.mark.parametrize("kind", ["infer", "agent"])
+async def test_a_model_that_a_node_names_passes_the_wall_once(open_runs: OpenRuns, kind: str) -> None:
+    with OpenAIServer([Act(content='{"answer": {"cause": "disk", "sure": true}}')]) as server:
+        if kind == "agent":
+            graph = fenced(model_at(server))
+        else:
+            flow = Workflow(State, name="flow")
+            flow.add_node("ask", infer(reads=("text",), writes="note", returns=dict, prompt="Say {text}.", model=model_at(server)))
+            flow.add_edge(START, "ask")
+            flow.add_exits("ask", default="__end__")
+            graph = flow.compile()
+        async with open_runs(graph) as runs:
+            with wall() as found:
+                run, summary = await go(runs, {"text": "x"})
+            intents = await told(runs, run, "call.intent")
+    assert (summary.state, found.breaches, len(server.seen), len(intents)) == ("done", [], 1, 1)
