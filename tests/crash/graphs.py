@@ -11,7 +11,7 @@ from langgraph.graph import END, START
 from langgraph.types import RetryPolicy
 from typing_extensions import TypedDict
 
-from pointsman import FAILED, Command, Context, Limits, Policy, Send, Workflow, agent, allow, arg, ask, code, effect, question, tool
+from pointsman import FAILED, Command, Context, Limits, Policy, Send, Workflow, agent, allow, arg, ask, code, effect, infer, question, tool
 from pointsman.testing import ScriptedModel, call, calls, happened, says
 
 EVERYTHING = Policy(allow(), version="all")
@@ -320,6 +320,19 @@ def _questioning() -> Any:
     return flow.compile()
 
 
+# judging: a model says to whom, a person approves it
+
+
+def _judging() -> Any:
+    flow = Workflow(State, name="judging", model="openai:acted", policy=Policy(ask(deliver), version="judging"))
+    flow.add_node("judge", infer(reads=("to",), writes="to", returns=str, prompt="To whom?"))
+    flow.add_node("deliver", effect(deliver, reads=("to",), writes="receipts"))
+    flow.add_edge(START, "judge")
+    flow.add_exits("judge", answered="deliver", default=FAILED)
+    flow.add_exits("deliver", done=END, default=FAILED)
+    return flow.compile()
+
+
 # wayward: a router that fails after its node has written
 
 
@@ -407,6 +420,7 @@ GRAPHS = {
         _asking(),
         _consenting(),
         _questioning(),
+        _judging(),
         _wayward(),
         _capped(),
         _tight(),

@@ -7,6 +7,7 @@ Told back: {"order", "pid"} at once, and {"order", "status", "answer"} when the 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import os
 import select
@@ -73,6 +74,8 @@ def child(order: dict[str, Any], out: int) -> None:
 
 
 def main() -> None:
+    if preload := os.environ.get("PRELOAD"):  # what the workers need beyond the graphs, and would each take a second to import
+        importlib.import_module(preload)
     living: dict[int, tuple[int, int, bytes]] = {}
     said = b""
     while True:
