@@ -137,7 +137,10 @@ def _changed(schema: Any, item: Item, present: Any, changes: list[str]) -> Any:
         raise BadInput(
             "the card shows no value with fields that could be changed", undone=_OPEN, remedy="give the whole value with --value"
         )
-    return present | a_patch(changes, item.card["present"], lambda path: is_text(schema, path))
+    patch = a_patch(changes, item.card["present"], lambda path: is_text(schema, path))
+    if unknown := patch.keys() - present.keys():
+        raise BadInput(f"the card shows no {', '.join(sorted(unknown))}", undone=_OPEN, remedy=f"it shows: {', '.join(present)}")
+    return present | patch
 
 
 def _wrong_use(json: bool) -> None:

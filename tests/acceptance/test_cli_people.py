@@ -162,6 +162,25 @@ def test_a_question_is_answered_with_a_value(project: Project) -> None:
     assert project.run("reject", asked["approval"], "--as", "dana").code == 0
 
 
+def test_a_question_is_answered_with_what_the_card_shows_but_for_a_field(project: Project) -> None:
+    question = started(project, "asking", "007")
+    for bad, why in (
+        (("bill.total=1",), "payee, total"),
+        (("payer=x",), "no payer"),
+        (("total=much",), "bill.total"),
+        (("payee=x", "--value", "{}"), "--set"),
+    ):
+        refused = project.run("answer", question, "--set", *bad)
+        assert (refused.code, why in refused.err) == (2, True), refused.err
+    told = project.run("answer", question, "--set", "total=84.10", "--set", "payee=12", "--json")
+    assert told.code == 0, told.err
+    [asked] = told.data["questions"]
+    assert asked["card"]["arguments"]["bill"] == {"payee": "12", "total": {"$decimal": "84.1"}}
+    page = " ".join(project.run("show", told.data["run"]).out.split())
+    assert 'answered by lee (known by os): 2 changes: payee: "007" → "12"; total: 480 → 84.1' in page
+    assert project.run("reject", asked["approval"], "--as", "dana").code == 0
+
+
 def test_a_question_is_answered_in_a_form(project: Project) -> None:
     question = started(project, "asking", "ed")
     ours, theirs = pty.openpty()

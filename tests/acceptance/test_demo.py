@@ -89,6 +89,8 @@ def ended(page: str) -> dict[str, str]:
 def test_the_printed_commands_take_every_document_to_its_end(home: Path) -> None:
     page = demo()
     ended(page)
+    [line] = [line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("posted ")]
+    assert line in page, "the README shows what is printed"
     assert "read by openai:recorded-answers" in page
     assert "RECORDED ANSWERS: no model gave them" in page
     commands = typed(page)

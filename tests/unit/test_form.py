@@ -8,8 +8,11 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel, Field, TypeAdapter
 
-from pointsman.cli.form import fill
+from pointsman import canonical
+from pointsman.cli.card import WIDE, changes, value_lines
+from pointsman.cli.form import fill, is_text
 from pointsman.cli.plain import plain
+from pointsman.cli.story import Value
 
 
 class Party(BaseModel):
@@ -149,3 +152,44 @@ def test_arguments_without_a_schema_keep_their_kinds() -> None:
 )
 def test_a_word_of_several_scripts_is_told_apart(text: str, shown: str) -> None:
     assert plain(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("path", "text"), [("number", True), ("total", False), ("party.city", True), ("party", False), ("lines", False), ("nothing", False)]
+)
+def test_where_a_text_belongs_a_number_is_a_text(path: str, text: bool) -> None:
+    assert is_text(TypeAdapter(Bill).json_schema(), path) is text
+
+
+def told(value: Any) -> list[str]:
+    return [line.plain for line in value_lines(Value("bill", canonical.encode(value)))]
+
+
+def test_a_value_that_is_decided_on_is_shown_part_by_part() -> None:
+    party = {"name": "Ann & Sons, Ropewalk Rigging and Chandlery", "city": None}
+    shown = told({"total": Decimal("48.10"), "party": party, "lines": [{"of": 1, "at": 2}, {"of": 3, "at": None}], "notes": []})
+    assert shown == [
+        "bill.total: 48.1",
+        'bill.party.name: "Ann & Sons, Ropewalk Rigging and Chandlery"',
+        "bill.lines 1: {of: 1, at: 2}",
+        "bill.lines 2: {of: 3, 1 none}",
+        "bill: nothing in party.city, notes",
+    ]
+    assert told({"total": 1, "of": "x"}) == ['bill: {total: 1, of: "x"}']
+
+
+def test_what_is_cut_of_it_is_told() -> None:
+    many = told({f"field {n}": n for n in range(100)})
+    assert (len(many), "cut: 60 more parts; " in many[-1], "sha256" in many[-1]) == (41, True, True)
+    long = told({"text": "x" * (2 * WIDE), "more": "y" * 80})
+    assert ("cut: " in long[-1], max(map(len, long)) < WIDE + 60) == (True, True)
+
+
+def test_changes_are_told_part_by_part() -> None:
+    before = canonical.encode({"a": {"b": Decimal(480), "c": "x"}, "d": None})
+    assert changes(before, before) == "as it stood"
+    assert (
+        changes(before, canonical.encode({"a": {"b": Decimal(4800), "c": "x"}, "d": None, "e": True}))
+        == "2 changes: a.b: 480 → 4800; e: none → true"
+    )
+    assert changes(before, canonical.encode("other")).startswith("3 changes: ")
