@@ -28,15 +28,15 @@ async def test_kill_at_every_commit(outside: Outside, home: Path, url: str, monk
         with Crew.open(outside, home, url) as crew:
             asks = crew.send("judging", "undisturbed", **ORDER).finished()
             assert asks["states"] == {"undisturbed": "waiting"}
-            acts = crew.send("judging", "undisturbed", approve=True, **ORDER).finished()
+            acts = crew.send("judging", "undisturbed", approve="own", **ORDER).finished()
             asking, acting = switches("asking", asks["commits"]), switches("acting", acts["commits"])
             async with Store.open(url) as store:
                 meant = (await look(store, outside, "judging", "undisturbed"))["undisturbed"]
                 at_death = await killed(crew, store, outside, asking)
                 waits = crew.send("judging", *asking, *acting, **ORDER).finished()["states"]
                 assert set(waits.values()) == {"waiting"}
-                at_death |= await killed(crew, store, outside, acting, approve=True)
-                crew.send("judging", *asking, *acting, sweep=True, approve=True, **ORDER).finished()
+                at_death |= await killed(crew, store, outside, acting, approve="own")
+                crew.send("judging", *asking, *acting, sweep=True, approve="own", **ORDER).finished()
                 found = await look(store, outside, "judging", *asking, *acting)
         assert {"call.intent", "call.outcome", "ask.opened", "ask.decided"} <= {
             kind for commit in asks["commits"] + acts["commits"] for kind in commit
