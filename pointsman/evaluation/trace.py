@@ -52,7 +52,7 @@ class Call:
         """As plain JSON, without what is not known."""
         shown = {name: getattr(self, name) for name in self.__slots__}
         shown["spend"] = self.spend.data() if self.spend is not None else None
-        return {name: value for name, value in shown.items() if value not in (None, "")}
+        return {name: value for name, value in shown.items() if value is not None and (name == "result" or value != "")}
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Call:

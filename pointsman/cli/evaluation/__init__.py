@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import typer
 
-from pointsman.cli.evaluation import cases, replaying, scores, traces
+from pointsman.cli.evaluation import cases, replaying, scores, traces, trying
 
 app = typer.Typer(
-    name="eval", help="Recorded runs: export and import, replay, score, compare, report.", no_args_is_help=True, rich_markup_mode=None
+    name="eval",
+    help="Recorded runs: export and import, replay, back-test, drift, score, compare, report.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 """The commands below `pointsman eval`."""
 
@@ -15,6 +18,8 @@ app.command("export")(traces.export)
 app.command("import")(traces.import_)
 app.command("list")(traces.list_)
 app.command("replay")(replaying.replay)
+app.command("backtest")(trying.backtest)
+app.command("drift")(trying.drift)
 app.command("case")(cases.case)
 app.command("score")(scores.score)
 app.command("compare")(scores.compare)
