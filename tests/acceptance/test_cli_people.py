@@ -7,6 +7,7 @@ import os
 import pty
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -189,7 +190,7 @@ def test_a_question_is_answered_in_a_form(project: Project) -> None:
     with subprocess.Popen(
         command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=project.root, env=environment
     ) as process:
-        os.write(ours, b"\n-5\n\n84.10\n")  # the payee as it is and a total that does not fit, then the same with one that does
+        os.write(ours, b"\n-5\n84.10\n")  # the payee as it is and a total that does not fit; then only that again
         assert process.stdout is not None
         told = process.stdout.read().decode()
     os.close(ours)
@@ -200,6 +201,27 @@ def test_a_question_is_answered_in_a_form(project: Project) -> None:
     [item] = [item for item in project.json("inbox") if item["graph"] == "asking"]
     assert item["card"]["arguments"]["bill"] == {"payee": "ed", "total": {"$decimal": "84.1"}}
     assert project.run("reject", item["approval_id"], "--as", "dana").code == 0
+
+
+@pytest.mark.parametrize(("way", "code", "told"), [("Ctrl-C", 130, "Nothing was decided"), ("Ctrl-D", 2, "the form was left")])
+def test_a_form_can_be_left(project: Project, way: str, code: int, told: str) -> None:
+    question = started(project, "asking", "ida")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "pointsman.cli", "answer", question]
+    with subprocess.Popen(
+        command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=project.root, env=os.environ | project.env
+    ) as process:
+        assert process.stdout is not None
+        said = b""
+        while b"bill.payee" not in said and (part := os.read(process.stdout.fileno(), 1000)):
+            said += part
+        process.send_signal(signal.SIGINT) if way == "Ctrl-C" else os.write(ours, b"\x04")
+        said += process.stdout.read()
+    os.close(ours)
+    os.close(theirs)
+    assert (process.returncode, told in said.decode()) == (code, True), said
+    assert question in [item["approval_id"] for item in project.json("inbox")], "it is still open"
+    assert project.run("reject", question).code == 0
 
 
 @pytest.mark.parametrize("look", ["inbox", "show", "resume"])

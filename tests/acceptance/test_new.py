@@ -70,6 +70,8 @@ def test_it_says_what_it_wrote_and_what_to_type(tmp_path: Path, monkeypatch: pyt
     assert set(told["files"]) == written
     assert {"graphs", "nodes", "guards", "tools", "evals", "tests"} < {name.partition("/")[0] for name in written}
     assert tomllib.loads((tmp_path / "shop" / "guards" / "roles.toml").read_text())["roles"]["lead"] == [os_user()]
+    ours, theirs = (json.loads((root / "langgraph.json").read_text()) for root in (ROOT, tmp_path / "shop"))
+    assert theirs | {"graphs": None} == ours | {"graphs": None}, "what LangGraph's server needs is the same for every project"
     assert not [name for name in written if re.search(r"\{\{\w+\}\}", (tmp_path / "shop" / name).read_text())]
     assert CliRunner().invoke(app, ["new", "shop"]).exit_code == 2
     assert CliRunner().invoke(app, ["new", "Shop", "--json"]).exit_code == 2
