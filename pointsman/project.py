@@ -41,11 +41,16 @@ class Project:
         if name not in self._loaded:
             place = self.graphs.get(name) or (name if ":" in name else None)
             if place is None:
-                known = ", ".join(sorted(self.graphs)) or "none"
-                raise NotFound(f"there is no graph {name!r}", remedy=f"graphs in {self.root / 'langgraph.json'}: {known}; or give FILE:VAR")
+                raise NotFound(f"there is no graph {name!r}", remedy=self._where_graphs_are())
             graph = self._load(*place.rsplit(":", 1))
             self._loaded[name] = self._loaded[graph.plan.name] = graph
         return self._loaded[name]
+
+    def _where_graphs_are(self) -> str:
+        declared = self.root / "langgraph.json"
+        if not declared.is_file():
+            return f"{self.root} is in no project: go into the folder with its langgraph.json, or begin one with `pointsman new NAME`"
+        return f"graphs in {declared}: {', '.join(sorted(self.graphs)) or 'none'}; or give FILE:VAR"
 
     def value(self, place: str) -> Any:
         """What MODULE:NAME stands for in the project's rooms: `guards.finance:policy`. Raises `BadInput`, `NotFound`."""

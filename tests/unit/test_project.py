@@ -62,12 +62,18 @@ def test_a_graph_in_a_package_is_imported_as_its_module(root: Path) -> None:
     assert declare(root, g="./rooms_here/second.py:graph").graph("g").plan.name == "from a neighbour"
 
 
-def test_a_project_without_graphs_says_where_it_looked(root: Path) -> None:
+def test_where_no_project_is_it_says_how_to_come_to_one(root: Path) -> None:
     project = Project(root)
     assert project.graphs == {}
     with pytest.raises(NotFound, match="there is no graph 'invoice'") as refused:
         project.graph("invoice")
-    assert str(root / "langgraph.json") in refused.value.remedy and "none" in refused.value.remedy
+    assert str(root) in refused.value.remedy and "pointsman new NAME" in refused.value.remedy
+
+
+def test_a_graph_that_is_not_declared_is_told_from_those_that_are(root: Path) -> None:
+    with pytest.raises(NotFound, match="there is no graph 'invoice'") as refused:
+        declare(root, other="./other.py:graph").graph("invoice")
+    assert str(root / "langgraph.json") in refused.value.remedy and "other" in refused.value.remedy
 
 
 @pytest.mark.parametrize("text", ["{", '{"nodes": {}}'])
