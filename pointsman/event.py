@@ -19,7 +19,7 @@ Kind = Literal[
     "step.started", "step.finished", "route.taken",
     "call.intent", "call.outcome", "call.denied", "call.reconciled",
     "ask.opened", "ask.decided", "ask.refused", "ask.expired",
-    "limit.reached", "limit.overrun", "label.declassified", "policy.changed",
+    "limit.reached", "limit.overrun", "guard.checked", "label.declassified", "policy.changed",
 ]  # fmt: skip
 
 GENESIS = "0" * 64

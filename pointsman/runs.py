@@ -26,6 +26,7 @@ from pointsman.lease import TTL, Owner
 from pointsman.policy.revocation import Revocation
 from pointsman.project import Project
 from pointsman.segment import owner_here
+from pointsman.usage import Usage, usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,10 @@ class Runs:
         """Runs, the newest first."""
         wanted = list(states) if states else None
         return [Summary.of(row) for row in await self.owner.store.fetch("list_runs", graph, graph, wanted, wanted, limit)]
+
+    async def usage(self, *, graph: str | None = None, states: tuple[str, ...] | None = None, limit: int = 1000) -> Sequence[Usage]:
+        """What the newest runs have used, per run and per node of each graph: the median, the 95th percentile and the most of each measure."""
+        return await usage(self.owner, graph, states, limit)
 
     async def events(self, run: Run) -> Sequence[Event]:
         """The events of a run so far."""

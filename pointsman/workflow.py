@@ -17,12 +17,14 @@ from pointsman.check.structure import reachable
 from pointsman.controlled import RERUN, Controlled
 from pointsman.errors import BadInput, UnsafeGraph
 from pointsman.gateway import Rules
+from pointsman.guard import Guard
 from pointsman.limit import Limits
 from pointsman.model import check as check_model
 from pointsman.model import model_data
 from pointsman.node import Node, step_function
 from pointsman.node.code import code
 from pointsman.node.declared import command_targets, input_schema, literals, sends
+from pointsman.node.guarded import guarded
 from pointsman.node.routing import end, exits, nothing, router
 from pointsman.policy import Policy
 from pointsman.policy.lint import PolicyWarning, lint
@@ -41,7 +43,7 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
     """A graph under control. `add_node`, `add_edge`, `add_conditional_edges` and `compile` mean what they mean in LangGraph.
 
     `policy` decides on calls, `limits` cap the whole run; `model` (`"openai:NAME"` or a LangChain chat model) is for nodes that name none;
-    `prices` are `{"openai:NAME": Price(…)}` for models that have no list price or another one; with `exploratory` the findings of the check are warnings.
+    `prices` are `{"openai:NAME": Price(…)}` for models that have no list price or another one; `guards` stand around each node; with `exploratory` the findings of the check are warnings.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         limits: Limits | None = None,
         model: Any = None,
         prices: Mapping[str, Price] | None = None,
+        guards: tuple[Guard, ...] = (),
         exploratory: bool = False,
         **schemas: Any,
     ) -> None:
@@ -63,8 +66,10 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         check_model(model)
         self.model = model
         self.prices = dict(prices or {})
+        self.guards = guards
         self.exploratory = exploratory
         self.parts: dict[str, Node] = {}
+        self._guards: dict[str, tuple[Guard, ...]] = {}
         self._routers: list[Callable[..., Any]] = []
         self._branches: dict[str, list[str]] = {}
         self._choosers: dict[str, list[tuple[Callable[..., Any], dict[Any, str]]]] = {}
@@ -72,15 +77,21 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         self._handlers: dict[str, tuple[str, ...]] = {}
         self._unbounded: list[str] = []
 
-    def add_node(self, node: Any, action: Any = None, *, max_visits: int | None = None, **options: Any) -> Self:
-        """Add a node: a name with a kind (`effect(…)`, `code(…)`), a plain function, or a compiled graph. `max_visits` bounds how often a run may come by."""
+    def add_node(
+        self, node: Any, action: Any = None, *, max_visits: int | None = None, guards: tuple[Guard, ...] = (), **options: Any
+    ) -> Self:
+        """Add a node: a name with a kind (`effect(…)`, `code(…)`), a plain function, or a compiled graph. `max_visits` bounds how often a run may come by.
+
+        `guards` examine what it receives and writes, and the calls made in it, after those of the workflow.
+        """
         if not isinstance(node, str):
             node, action = getattr(node, "name", "") or getattr(node, "__name__", ""), node
         if not node.isprintable() or node in (FAILED, QUARANTINED, RERUN) or any(sign in node for sign in "/@#+"):
             raise BadInput(
                 f"a node cannot be named {node!r}", remedy="use a printable name without / @ # + other than failed and quarantined"
             )
-        part = action if isinstance(action, Node) else code(action)
+        self._guards[node] = tuple(dict.fromkeys((*self.guards, *guards)))
+        part = guarded(action if isinstance(action, Node) else code(action), self._guards[node])
         part.name, part.max_visits, part.policies, part.around = node, max_visits, (self.policy,), self.limits
         part.model = self.model if part.model is None else part.model
         declared = options.pop("destinations", None)
@@ -144,7 +155,8 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
             checkpointer = None
         shape = self._shape()
         own = {contract.name: contract.effect for part in self.parts.values() for contract in part.contracts}
-        findings = unsound(shape) + [f"policy, {fault}" for fault in lint(self.policy, tools=own) if fault.wrong]
+        findings = unsound(shape) + self._blind_guards()
+        findings += [f"policy, {fault}" for fault in lint(self.policy, tools=own) if fault.wrong]
         if findings and not self.exploratory:
             raise UnsafeGraph(self.name, findings)
         for told in findings:
@@ -169,6 +181,16 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         if target in (FAILED, QUARANTINED) and target not in self.nodes:
             super().add_node(target, end(target))
         return target
+
+    def _blind_guards(self) -> list[str]:
+        """Guards that look at fields which the state does not have."""
+        fields = Schema(self.state_schema).types.keys()
+        return [
+            f"{node}: guard {each.name} looks at {', '.join(sorted(each.takes.keys() - fields))}, which the state does not have"
+            for node, guards in self._guards.items()
+            for each in guards
+            if each.on in ("input", "output") and not each.takes.keys() <= fields
+        ]
 
     def _wire(self) -> None:
         """Turn exits into conditional edges; plain edges of a node with exits are taken where none of them was."""
@@ -210,6 +232,7 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
                     list(part.reads or ()),
                     list(part.writes or ()),
                     *([dict(part.declared), model_data(part.model)] if part.declared is not None else []),
+                    *([guard.data(), code_digest(guard.function)] for guard in self._guards[part.name]),
                 ]
             )
         modules = {module for module, _ in schema.classes()}

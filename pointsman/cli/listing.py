@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -19,6 +20,7 @@ from pointsman.cli.story import Ask, Next, Story
 from pointsman.errors import BadInput
 from pointsman.runs import Item, Run, Runs
 from pointsman.store.diagnosis import Finding
+from pointsman.usage import MEASURES, Usage
 
 STATES = ("accepted", "running", "waiting", "parked", "paused", "done", "failed", "cancelled", "quarantined")
 """What `--state` may name; a quarantined run is a failed one that was set aside for its input."""
@@ -94,3 +96,20 @@ def findings(places: Mapping[str, str], found: Sequence[Finding]) -> RenderableT
     wrong = sum(not finding.ok for finding in found)
     last = Text(f"{counted(wrong, 'thing')} to mend.", "bold red") if wrong else Text("All is well.", "green")
     return Group(grid, Text(), last)
+
+
+def used(usages: Sequence[Usage]) -> RenderableType:
+    """What runs and nodes have used: each amount as median / 95 of 100 / most; what nobody used is left out."""
+    if not usages:
+        return Text("No runs.")
+    shown = [name for name in MEASURES if any(each.spread[name].max for each in usages)]
+    grid = rows(head=("graph", "", "n", *(name.replace("_", " ") for name in shown)), least=(8, 6, 2))
+    for each in usages:
+        amounts = [" / ".join(_short(amount) for amount in (of.p50, of.p95, of.max)) for of in (each.spread[name] for name in shown)]
+        name = Text("runs", "bold") if each.node is None else Text(clipped(each.node, 40))
+        grid.add_row(Text(clipped(each.graph, 24)) if each.node is None else Text(), name, Text(str(each.count)), *map(Text, amounts))
+    return Group(grid, Text("each: median / 95 of 100 / most", "dim"))
+
+
+def _short(amount: Decimal) -> str:
+    return f"{amount:.4f}".rstrip("0").rstrip(".")

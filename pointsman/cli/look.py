@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pointsman.cli.story import Story
     from pointsman.evidence import Fault
     from pointsman.runs import Run, Runs
+    from pointsman.usage import Usage
 
 
 def runs(
@@ -21,19 +22,24 @@ def runs(
     state: Annotated[
         list[str] | None, typer.Option("--state", metavar="STATE", help="Only runs in this state; may be given several times.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many at most.")] = 20,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="How many at most; else 20, and 1000 for --stats.")] = None,
+    stats: Annotated[bool, typer.Option("--stats", help="What they used, per run and per node: median / 95 of 100 / most.")] = False,
     json: Json = False,
 ) -> None:
     """List runs, the newest first. States: accepted running waiting parked paused done failed cancelled, and quarantined."""
 
     async def command(desk: Desk) -> int:
-        from pointsman.cli.listing import listed, table
+        from pointsman.cli.listing import listed, table, used
         from pointsman.runs import Runs
 
         async with Runs.open() as opened:
-            stories = await listed(opened, graph, tuple(state or ()), limit)
+            if stats:
+                told = await opened.usage(graph=graph, states=tuple(state or ()) or None, limit=limit or 1000)
+                desk.give([as_data(each) for each in told], used(told))
+                return DONE
+            stories = await listed(opened, graph, tuple(state or ()), limit or 20)
         data = [story.data(whole=False) for story in stories]
-        desk.give(data, table(stories, limit))
+        desk.give(data, table(stories, limit or 20))
         return DONE
 
     perform(command, json)
@@ -59,6 +65,12 @@ def show(
             return await (_verified(desk, opened, found) if verify else _shown(desk, opened, found))
 
     perform(command, json)
+
+
+def as_data(each: Usage) -> dict[str, Any]:
+    """What `--stats --json` says of a graph or a node; amounts as text, since money must stay exact."""
+    spread = {name: {"p50": str(of.p50), "p95": str(of.p95), "max": str(of.max)} for name, of in each.spread.items()}
+    return {"graph": each.graph, "node": each.node, "count": each.count, **spread}
 
 
 async def _shown(desk: Desk, runs: Runs, run: Run) -> int:

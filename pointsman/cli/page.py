@@ -140,6 +140,7 @@ def _step(step: Step) -> RenderableType:
     lines = _inputs(step.inputs)
     lines += [line for call in step.calls for line in _call(call)]
     lines += [("asked", _ask(ask)) for ask in step.asks]
+    lines += [("guard", Text(clipped(said, ROOM), "dim")) for said in step.guards]
     lines += _outputs("out", step.outputs)
     if step.to:
         lines.append(("then", _route(step)))

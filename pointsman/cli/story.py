@@ -121,6 +121,8 @@ class Step:
     outputs: list[Value] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     asks: list[Ask] = field(default_factory=list)
+    guards: list[str] = field(default_factory=list)
+    """What guards said, a line each; those that let things pass say so too."""
     what: str = "step"
 
 

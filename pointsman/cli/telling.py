@@ -156,6 +156,14 @@ class _Teller:
             step.to, step.decided_by = step.to + targets, event.fields["by"]
             step.reason = self._text(event, "reason")
 
+    def _guard_checked(self, event: Event) -> None:
+        step = self._steps.get((event.branch, event.position))
+        if step is not None:
+            reason, about = self._text(event, "reason"), event.fields.get("target") or ""
+            of = f"{event.fields['on']}{f' of {about}' if about else ''}"
+            said = f"{event.fields['guard']} on {of}: {event.fields['verdict']}{f': {reason}' if reason else ''}"
+            step.guards += [said] if said not in step.guards else []
+
     # Calls and questions
 
     def _call_intent(self, event: Event) -> None:

@@ -23,6 +23,7 @@ from pointsman.errors import Conflict, Denied, LeaseLost, OutcomeUnknown, Points
 from pointsman.event import Draft, Event
 from pointsman.gateway.accounts import Accounts
 from pointsman.gateway.asking import Asking
+from pointsman.gateway.guarding import admitted, released
 from pointsman.gateway.judging import judge
 from pointsman.gateway.modelling import model_request
 from pointsman.gateway.permits import Permits
@@ -111,12 +112,18 @@ class Gateway:
         `GraphInterrupt` where a person must decide first.
         """
         self._refuse(step)
+        request = admitted(self, request, step) if step.guards else request
         depth = follow(step.ns)
         digest = self.journal.payload_of(request.public)
         k = step.next_k(request.target, digest)
         edited = await self._asking.edited(request, step, k)
         if edited is not None:
             return await self.call(edited, step)
+        result = await self._made(request, step, digest, k, depth)
+        return await released(self, request, step, result) if step.guards else result
+
+    async def _made(self, request: Request, step: Step, digest: str, k: int, depth: int) -> Any:
+        """A call as the record has it, else one that is begun."""
         found = self.tape.exact(step.ns, request.target, digest, k, step.attempt)
         if found is not None and found.outcome not in (None, "unknown"):
             return await self._returning.give_back(request, step, found)

@@ -28,7 +28,7 @@ class Accounts:
 
     def of(self, position: str, above: Account | None, own: Limits | None, around: Limits | None) -> Account:
         """The account that a step's calls are charged to: `own` limits are its node's, `around` those of a workflow that is itself a node."""
-        path = _path(position)
+        path = path_of(position)
         if above is None:
             return self._account(path, own, self.run)
         workflow = self._account(path.rpartition("/")[0] + "/", around, above)
@@ -51,7 +51,7 @@ class Accounts:
         if path not in self._below:
             account = Account(path, limits)
             for event in self._events:
-                if f"{_path(event.position)}/".startswith(path if path.endswith("/") else f"{path}/"):
+                if f"{path_of(event.position)}/".startswith(path if path.endswith("/") else f"{path}/"):
                     _charge(account, event)
             account.parent = above
             self._below[path] = account
@@ -62,7 +62,7 @@ class Accounts:
         return self._worked + Decimal(str(round(self._clock.monotonic() - self._opened, 3)))
 
 
-def _path(position: str) -> str:
+def path_of(position: str) -> str:
     """The names of the nodes of a position, without visits."""
     return "/".join(level.partition("@")[0] for level in position.split("/"))
 

@@ -20,7 +20,8 @@ def judge(request: Request, step: Step, spent: Spend, principal: str | None, cor
         return Decision(Verdict.DENY, "arguments", f"the arguments do not fit: {request.invalid}")
     amounts = spent.amounts()
     views = [Facts(request.target, request.effect, request.typed, actor, principal, amounts) for actor in step.actors]
-    decision = strictest([policy.decide(facts) for policy in step.policies for facts in views])
+    said = [policy.decide(facts) for policy in step.policies for facts in views]
+    decision = strictest(said if request.guarded is None else [*said, request.guarded])
     if decision.rule == "default-model" and step.tools is None:
         return Decision(Verdict.DENY, "default-model", f"node {step.node} names no model, and no rule allows {request.target}")
     if corrected is not None and decision.verdict is Verdict.ALLOW:

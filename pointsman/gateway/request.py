@@ -13,6 +13,7 @@ from pointsman import canonical
 from pointsman.breaker import Breaker
 from pointsman.errors import ToolFailed
 from pointsman.limit import Spend
+from pointsman.policy import Decision
 from pointsman.tool import WORLD_UNCHANGED, Contract
 
 
@@ -48,6 +49,8 @@ class Request:
     """The same call with other arguments; None where a person may not change them."""
     edited: Mapping[str, Any] | None = None
     """Where a person changed the arguments: who, what they were, and at which question."""
+    guarded: Decision | None = None
+    """What guards say of it; None where they let it pass."""
     unbounded: str = ""
     """Why what it can cost at most is not known, where a cap would need that; empty where it is known."""
     cost: Callable[[Any], Spend] | None = None

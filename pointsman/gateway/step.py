@@ -12,6 +12,7 @@ from langgraph.errors import GraphInterrupt
 from langgraph.types import Interrupt
 
 from pointsman.gateway.position import Place
+from pointsman.guard import Guard
 from pointsman.limit import Account
 from pointsman.policy import Policy
 
@@ -61,6 +62,8 @@ class Step:
     """Which cap of its agent it stands at; empty while it may begin calls."""
     aside: bool = False
     """Whether it only looks what an effect of the step would do: its calls belong to the card, not to what the step does."""
+    guards: tuple[Guard, ...] = ()
+    """What examines its calls: guards of its node and of those around it."""
     exit: str = "done"
     reason: str = ""
     decided_by: str = "code"

@@ -69,7 +69,9 @@ class Steps:
         return f"{self._parks if above is None else above.attempt}.{node_attempt}"
 
     def begin(self, step: Step) -> Step:
-        """Follow a step from here on."""
+        """Follow a step from here on, under the guards of the steps around it."""
+        above = self.above(step.ns)
+        step.guards = above.guards if above is not None else ()
         self._by_ns[step.ns] = self._by_levels[_levels(step.ns)] = step
         self.positions.enters(step.ns)
         self._tape.rewind(step.ns)

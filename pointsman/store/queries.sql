@@ -159,3 +159,10 @@ SELECT * FROM pointsman.revocation ORDER BY number
 -- name: runs_with_standing_approvals
 SELECT DISTINCT a.run_id FROM pointsman.approval a JOIN pointsman.run r USING (run_id)
 WHERE a.state IN ('open', 'approved') AND a.tool <> '' AND r.state NOT IN ('done', 'failed', 'cancelled')
+
+-- name: spending_events
+-- What tells of calls, questions and time, of several runs.
+SELECT run_id, seq, time, branch, position, kind, fields FROM pointsman.journal
+WHERE run_id = ANY (%s::text[]) AND kind IN (
+    'run.opened', 'step.started', 'step.finished', 'call.outcome', 'run.waiting', 'run.parked', 'ask.opened'
+) ORDER BY run_id, seq

@@ -8,7 +8,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pointsman.policy import Condition, Facts, Policy, Rule, Verdict, allow, arg, ask, deny, spend
+from pointsman.label import Confidentiality, Integrity, Label
+from pointsman.policy import Condition, Decision, Facts, Policy, Rule, Verdict, allow, arg, ask, deny, label, spend, strictest
+from pointsman.policy.lint import lint
+from pointsman.policy.range import possible
+from pointsman.policy.revocation import KINDS, Revocation, Revocations
 
 RANK = {Verdict.ALLOW: 0, Verdict.ASK: 1, Verdict.DENY: 2}
 
@@ -27,8 +31,17 @@ things = st.one_of(
 arguments = st.dictionaries(
     st.sampled_from(["total", "to", "deep"]), things | st.dictionaries(st.just("x"), things, max_size=1), max_size=3
 )
+labels = st.dictionaries(st.sampled_from(["total", "to"]), st.builds(Label, st.sampled_from(Integrity), st.sampled_from(Confidentiality)))
+people = st.sampled_from([None, "dana"])
 calls = st.builds(
-    Facts, tools, effects, arguments, node=st.sampled_from(["", "a"]), spend=st.dictionaries(st.just("usd"), st.decimals(0, 9), max_size=1)
+    Facts,
+    tools,
+    effects,
+    arguments,
+    node=st.sampled_from(["", "a"]),
+    principal=people,
+    labels=labels,
+    spend=st.dictionaries(st.just("usd"), st.decimals(0, 9), max_size=1),
 )
 
 
@@ -38,7 +51,9 @@ def compared(subject: Any) -> st.SearchStrategy[Condition]:
     return st.builds(lambda make, b: make(b), st.sampled_from(made), bound)
 
 
-simple = st.sampled_from([arg("total"), arg("to"), arg("deep.x"), arg("missing"), spend("usd")]).flatmap(compared)
+simple = st.sampled_from([arg("total"), arg("to"), arg("deep.x"), arg("missing"), spend("usd")]).flatmap(compared) | st.builds(
+    lambda side, word: side >= word, st.just(label("to").integrity), st.sampled_from(Integrity)
+)
 conditions = st.recursive(
     simple,
     lambda inner: st.one_of(
@@ -121,3 +136,64 @@ def test_a_condition_is_true_or_false_or_an_error(condition: Condition, call: Fa
 @given(rules)
 def test_equal_rules_have_one_digest(given_rules: list[Rule]) -> None:
     assert Policy(*given_rules).digest() == Policy(*given_rules).digest()
+
+
+revoked = st.lists(
+    st.builds(
+        Revocation, st.integers(1, 9), st.sampled_from(KINDS), tools | st.sampled_from(["dana", "allow-1", "ask-1", "deny-1", "default-read"]),
+        by=st.just("lee"), reason=st.just(""),
+    ),
+    max_size=4,
+)  # fmt: skip
+
+
+def narrowed(known: list[Revocation], decision: Decision, call: Facts) -> Decision:
+    struck = Revocations(known).against(decision, tool=call.tool, principal=call.principal)
+    return decision if struck is None else struck.denial(decision)
+
+
+@given(rules, calls, revoked, revoked)
+def test_a_revocation_never_lets_anything_pass(
+    given_rules: list[Rule], call: Facts, some: list[Revocation], more: list[Revocation]
+) -> None:
+    decision = Policy(*given_rules).decide(call)
+    with_some, with_all = narrowed(some, decision, call), narrowed([*some, *more], decision, call)
+    assert RANK[decision.verdict] <= RANK[with_some.verdict] <= RANK[with_all.verdict]
+    assert with_some.verdict in (decision.verdict, Verdict.DENY)
+
+
+@given(rules, calls, st.sampled_from(KINDS))
+def test_what_was_revoked_is_denied(given_rules: list[Rule], call: Facts, kind: str) -> None:
+    decision = Policy(*given_rules).decide(call)
+    for name in {"principal": [call.principal], "tool": [call.tool], "rule": [decision.rule, *decision.matched]}[kind]:
+        if name is not None:
+            assert narrowed([Revocation(1, kind, name, "lee", "")], decision, call).verdict is Verdict.DENY
+
+
+@given(st.lists(rules, min_size=1, max_size=3), calls)
+def test_where_several_policies_hold_none_of_them_is_widened(policies: list[list[Rule]], call: Facts) -> None:
+    """The verdict is the strictest, and whoever satisfies what all ask together satisfies what each asks."""
+    each = [Policy(*policy).decide(call) for policy in policies]
+    together = strictest(each)
+    assert RANK[together.verdict] == max(RANK[decision.verdict] for decision in each)
+    if together.verdict is Verdict.ASK:
+        wanted = [need for decision in each if decision.verdict is Verdict.ASK for need in decision.needs]
+        assert all(any(need.covers(one) for need in together.needs) for one in wanted)
+        assert together.needs
+
+
+@given(conditions, calls)
+def test_what_the_linter_calls_impossible_never_is(condition: Condition, call: Facts) -> None:
+    try:
+        held = condition.holds(call)
+    except Exception:
+        return
+    assert possible([condition]) or not held
+    assert possible([], fails=[condition]) or held
+
+
+@given(rules, calls)
+def test_a_rule_that_the_linter_says_never_decides_never_does(given_rules: list[Rule], call: Facts) -> None:
+    policy = Policy(*given_rules)
+    dead = {finding.rule for finding in lint(policy)}
+    assert policy.decide(call).rule not in dead
