@@ -142,7 +142,16 @@ class Asking:
         if request.preview is None:
             return {}
         wanted = request.preview()
-        aside = Step(step.place, step.attempt, step.account, step.policies, frozenset({wanted.target}), within=step.within, aside=True)
+        aside = Step(
+            step.place,
+            step.attempt,
+            step.account,
+            step.policies,
+            frozenset({wanted.target}),
+            within=step.within,
+            guards=step.guards,
+            aside=True,
+        )
         try:
             return {"preview": canonical.encode(await self._gateway.call(wanted, aside))}
         except (Denied, LimitReached, ToolFailed) as error:

@@ -18,7 +18,6 @@ from pointsman.gateway import KEY, Gateway
 from pointsman.gateway.step import Step
 from pointsman.gateway.tape import divergence
 from pointsman.limit import Limits
-from pointsman.node.content import fields_of, parts_of
 from pointsman.node.declared import signature
 from pointsman.node.update import fields_of, parts_of
 from pointsman.policy import Policy

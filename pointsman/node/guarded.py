@@ -14,7 +14,7 @@ from pointsman.errors import Denied
 from pointsman.gateway.guarding import consent, note
 from pointsman.guard import Examined, Guard, examine
 from pointsman.node import Given, Node, Outcome
-from pointsman.node.content import fields_of, parts_of
+from pointsman.node.update import fields_of, parts_of
 
 
 def guarded(node: Node, guards: tuple[Guard, ...]) -> Node:
