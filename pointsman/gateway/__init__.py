@@ -111,7 +111,7 @@ class Gateway:
         Raises `Denied`, `LimitReached`, `Rejected`, `Expired`, `ToolFailed`, `OutcomeUnknown`, `Divergence`, `LeaseLost`, or LangGraph's
         `GraphInterrupt` where a person must decide first.
         """
-        self._refuse(step)
+        self.refuse(step)
         request = admitted(self, request, step) if step.guards else request
         depth = follow(step.ns)
         digest = self.journal.payload_of(request.public)
@@ -181,26 +181,6 @@ class Gateway:
                 raise
             raise await self._asking.too_soon(step, digest, facts, request.target, error.wait) from None
 
-    def value(self, target: str, make: Callable[[], str]) -> str:
-        """A value of the clock or of chance as text, the same whenever the step is executed again. It rides, so it is durable before any call that could depend on it."""
-        step = self.steps.here()
-        self._refuse(step)
-        depth = follow(step.ns)
-        digest = self.journal.payload_of({})
-        k = step.next_k(target, digest)
-        found = self.tape.exact(step.ns, target, digest, k, step.attempt) or self.tape.earlier(step.position, target, digest, k, step.ns)
-        if found is not None:
-            self.tape.consume(found.call)
-            return str(found.fields["value"])
-        text = self.source.value(step, target, digest, k, make)
-        fields = {"call": step.call_id(target, digest, k), "ns": step.ns, "target": target, "k": k, "attempt": step.attempt}
-        self.note(
-            self.journal.draft(
-                "call.outcome", step.position, payloads={"request": digest}, **fields, outcome="done", value=text, depth=depth
-            )
-        )
-        return text
-
     def route(self, step: Step, to: list[str]) -> None:
         """Put on record where a step sends the run; durable with the step's writes."""
         payloads = {"reason": self.journal.payload(step.reason)} if step.reason else {}
@@ -234,7 +214,8 @@ class Gateway:
         if event.kind in ("run.cancelled", "run.paused"):
             self.stop = PointsmanError(f"the run was {event.kind.removeprefix('run.')}", undone="nothing more is begun")
 
-    def _refuse(self, step: Step) -> None:
+    def refuse(self, step: Step) -> None:
+        """Raise why a step may not take anything from outside now, where there is a reason."""
         if step.over:
             raise PointsmanError("the step has ended", step=step.position, undone="the call was not made")
         step.stop()

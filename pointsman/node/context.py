@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from pointsman.gateway.chance import taken
 from pointsman.gateway.step import follow
 from pointsman.tool import Tool, running_loop
 
@@ -60,10 +61,10 @@ class Context:
 
     def _value(self, target: str, make: Callable[[], str]) -> str:
         if running_loop() is not None:
-            return self._gateway.value(target, make)
+            return taken(self._gateway, target, make)
 
         async def on_the_loop() -> str:
-            return self._gateway.value(target, make)
+            return taken(self._gateway, target, make)
 
         try:
             return asyncio.run_coroutine_threadsafe(on_the_loop(), self._gateway.loop).result()
