@@ -102,7 +102,9 @@ def test_no_cap_is_ever_passed(
 
     with database(server) as url:
         events = asyncio.run(played(url, tmp_path_factory.mktemp("home")))
-    assert sum(event.kind == "call.intent" for event in events) == len(world.calls)
+    assert len(world.calls) <= sum(event.kind == "call.intent" for event in events), (
+        "an open breaker may hold a call back, nothing else does"
+    )
     for place in range(len(events)):
         for scope, its in (("", run), ("sub@1", sub), ("sub@1/work@1", node)):
             for name, cap in its.caps().items():
