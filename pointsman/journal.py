@@ -34,7 +34,7 @@ _LEASE_LOST, _HEAD_MOVED, _NO_LONGER, MOVED = "PM001", "PM002", "PM003", "PM004"
 _REVOKED, _TOO_SOON = "PM005", "PM006"
 """What the functions of the store raise, as SQLSTATE."""
 
-_REMEMBERED = 128
+_REMEMBERED = 64
 """How many values a journal knows the digest of without working it out again."""
 
 
