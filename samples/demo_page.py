@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -55,6 +56,12 @@ class Told:
     def read_by(self) -> list[Call]:
         """The calls of a model."""
         return [call for step in self.story.steps for call in step.calls if call.effect == "model"] if self.story else []
+
+    @property
+    def unanswered(self) -> str:
+        """Why no model read it, where one should have: not because it abstained."""
+        steps = [step for step in self.story.steps if step.node == "interpret"] if self.story else []
+        return steps[-1].reason or "" if steps and steps[-1].exit not in ("answered", "abstained") else ""
 
     def came(self) -> str:
         """What came of it, in one line."""
@@ -117,11 +124,13 @@ def _spent(told: Sequence[Told]) -> Iterator[str]:
             spend += Spend.of(one.story.spend)
             seconds += one.story.seconds
     yield f"Spent {counted(spend.tool_calls, 'tool call')}, {seconds:.1f} s of work."
-    names = dict.fromkeys(call.target for one in told for call in one.read_by)
-    if not names:
+    names = dict.fromkeys(call.target for one in told for call in one.read_by if call.sends)
+    if names:
+        yield f"Asked {', '.join(names)}: {counted(spend.model_calls, 'call')}, {counted(spend.tokens, 'token')}, ${spend.usd}."
+    else:
         yield "No model was asked."
-        return
-    yield f"Asked {', '.join(names)}: {counted(spend.model_calls, 'call')}, {counted(spend.tokens, 'token')}, ${spend.usd}."
+    for reason, number in Counter(reason for one in told if (reason := one.unanswered)).items():
+        yield f"{counted(number, 'document')} without an answer: {plain(reason)}"
     if any("recorded" in name for name in names):
         yield "RECORDED ANSWERS: no model gave them, they were written for these documents (samples/recorded_answers.json)."
         yield "POINTSMAN_MODEL=openai:NAME and OPENAI_API_KEY ask a model instead; --no-model asks none. Use a POINTSMAN_HOME of its own."

@@ -112,6 +112,7 @@ def test_the_printed_commands_take_every_document_to_its_end(home: Path) -> None
 def test_without_a_model_the_clerk_reads_and_a_model_that_comes_later_reads_what_nobody_has_answered(home: Path) -> None:
     page = demo("--no-model", columns=80)
     assert "No model was asked." in page
+    assert "6 documents without an answer: no model is configured" in page
     assert "recorded" not in page
     assert {name for name, end in ends(page).items() if end == "waiting for a clerk"} == {
         name for name, truth in TRUTH.items() if truth["end"] == "clerk"
