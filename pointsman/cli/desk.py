@@ -18,6 +18,7 @@ from pointsman.errors import BadInput, NotFound, PointsmanError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.progress import Progress
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
 As = Annotated[
@@ -57,6 +58,13 @@ class Desk:
             sys.stdout.write(json.dumps(data, indent=1, default=str) + "\n")
         else:
             self.out.print(*pages, sep="\n", crop=False)  # a command that is cut at the edge cannot be copied
+
+    def progress(self) -> Progress:
+        """A progress bar for long work, on a terminal alone."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        return Progress(*columns, console=self.err, transient=True, disable=self.json or not self.err.is_terminal)
 
 
 Command = Callable[["Desk"], Awaitable[int] | int]

@@ -12,7 +12,6 @@ from pointsman.cli.desk import DONE, FINDING, As, Desk, Json, perform
 from pointsman.errors import BadInput
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
     from rich.table import Table
 
     from pointsman.cli.batch import Document
@@ -71,7 +70,7 @@ async def _batch(desk: Desk, runs: Runs, name: str, folder: Path, pattern: str, 
     graph = runs.graph(name)
     batch.input_field(graph)
     paths = batch.documents(folder, pattern)
-    with _progress(desk) as progress:
+    with desk.progress() as progress:
         task = progress.add_task(f"{graph.plan.name}: {len(paths)} documents", total=len(paths))
         found = await batch.process(runs, graph, name, paths, by, lambda: progress.advance(task))
     spend, seconds = batch.spent(found)
@@ -83,13 +82,6 @@ async def _batch(desk: Desk, runs: Runs, name: str, folder: Path, pattern: str, 
     }
     desk.give(data | {"next": [{"command": step.command, "why": step.why} for step in advice]}, *_pages(found, spend, seconds, advice))
     return DONE if all(document.state in batch.ENDED_WELL for document in found) else FINDING
-
-
-def _progress(desk: Desk) -> Progress:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=desk.err, transient=True, disable=desk.json or not desk.err.is_terminal)
 
 
 def _pages(found: list[Document], spend: Any, seconds: float, advice: list[Any]) -> list[Any]:

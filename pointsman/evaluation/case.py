@@ -61,7 +61,9 @@ class Case:
     version: str | None = None
     """The graph's version it was cut under."""
     files: dict[str, str] = field(default_factory=dict)
-    """Contents of input files by SHA-256, in base64."""
+    """Contents of input files by SHA-256, in base64; of a case of a node."""
+    record: dict[str, Any] | None = None
+    """The journal of the run (`Record.data`); of a case of a whole run."""
 
     @property
     def case_id(self) -> str:
@@ -100,8 +102,8 @@ def cut(trace: Trace, *, node: str | None = None, suite: str | None = None, clus
         )
     own = Case(
         suite=suite or (f"{trace.graph}.{node}" if node else trace.graph), graph=trace.graph, node=node, input={}, label=Label(source="recorded"),
-        cluster=cluster or trace.task, run=trace.trace_id, version=trace.version,
-        files={digest: base64.b64encode(content).decode() for digest, content in record.files.items()},
+        cluster=cluster or trace.task, run=trace.trace_id, version=trace.version, record=None if node else record.data(),
+        files={} if node is None else {digest: base64.b64encode(content).decode() for digest, content in record.files.items()},
     )  # fmt: skip
     found = [_of_run(own, trace, record)] if node is None else list(_of_node(own, record, node))
     if not found:

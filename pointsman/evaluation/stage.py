@@ -125,6 +125,8 @@ class Stage:
         self._saver = MemorySaver(self._journal.save, JsonPlusSerializer(allowed_msgpack_modules=graph.plan.classes))
         self._script = [event for event in self._past if event.kind in ("ask.decided", "ask.expired")]
         self._rests = deque(rests(self._past))
+        self.environment: Environment | None = _environment(self._past)
+        """What the environment says of models; None for the process's own."""
 
     @property
     def events(self) -> list[Event]:
@@ -158,7 +160,7 @@ class Stage:
         with ExitStack() as stack:
             stack.enter_context(tracing_context(enabled=False))
             stack.callback(contents.reset, contents.set(self._record.files))
-            stack.callback(environment.reset, environment.set(_environment(self._past)))
+            stack.callback(environment.reset, environment.set(self.environment))
             built = stack.enter_context(wall())
             while await self._segment():
                 pass

@@ -76,13 +76,10 @@ def traces_of(set_name: str) -> tuple[Trace, ...]:
 
 def every(desk: Desk, once: Any, traces: tuple[Trace, ...], workers: int | None, doing: str) -> list[Any]:
     """What `once` makes of each trace, with a progress bar."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from pointsman.evaluation.replays import each
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     found = []
-    with Progress(*columns, console=desk.err, transient=True, disable=desk.json or not desk.err.is_terminal) as progress:
+    with desk.progress() as progress:
         task = progress.add_task(doing, total=len(traces))
         for one in each(once, traces, workers=workers):
             found.append(one)

@@ -30,7 +30,12 @@ Seed = Annotated[int, typer.Option("--seed", help="Of the bootstrap.")]
 
 
 def score(
-    name: Annotated[str, typer.Argument(metavar="SET", help="A set of imported traces; see `pointsman eval list`.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="SET|MODULE:SUITE", help="A set of imported traces (`pointsman eval list`), or a suite: evals.invoice:suite."
+        ),
+    ],
     *,
     price: PriceOption = None,
     writes: Annotated[
@@ -40,13 +45,20 @@ def score(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Also write the scored trials, for `compare` and `report`.")
     ] = None,
+    split: Annotated[str | None, typer.Option("--split", help="Of a suite: only its part train, dev or test.")] = None,
+    trials: Annotated[int | None, typer.Option("--trials", help="Of a suite: how often each case is tried.", min=1)] = None,
     hourly: Hourly = 0.0,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Score the runs of a set by what their source says of each: pass^k with intervals over tasks, ways, writes, turns, the cost of a pass."""
+    """Score the runs of a set by what their source says of each, or try the cases of a suite on the workflow as it is now.
+
+    pass^k with intervals over tasks, ways, writes, turns, the cost of a pass. A suite's effects are simulated; reads and models are asked for real.
+    """
 
     async def command(desk: Desk) -> int:
+        if ":" in name:
+            return await _suite(desk, name, split, trials, out, seed)
         from pointsman.evaluation import archive
         from pointsman.evaluation import score as scoring
         from pointsman.home import data_folder
@@ -76,6 +88,61 @@ def score(
         return DONE
 
     perform(command, json)
+
+
+async def _suite(desk: Desk, place: str, split: str | None, trials: int | None, out: Path | None, seed: int) -> int:
+    from dataclasses import replace
+
+    from pointsman.evaluation.suite import Suite, tried
+    from pointsman.project import Project
+
+    project = Project()
+    suite = project.value(place)
+    if not isinstance(suite, Suite):
+        raise BadInput(f"{place} is no suite", undone="nothing was tried", remedy="give MODULE:NAME of a pointsman.evaluation.suite.Suite")
+    found = suite.cases(project.root, split)
+    if not found:
+        raise BadInput(
+            f"suite {suite.name} has no cases{f' in its part {split}' if split else ''}",
+            undone="nothing was tried",
+            remedy="cut some: `pointsman eval case RUN`",
+        )
+    with desk.progress() as progress:
+        task = progress.add_task(suite.name, total=len(found) * (trials or suite.trials))
+        results = await tried(suite, project.graph(suite.graph), found, trials=trials, done=lambda: progress.advance(task))
+    results = replace(results, protocol=replace(results.protocol, seed=seed))
+    if out is not None:
+        results.write(out)
+    wrong = [
+        {"case": trial.task, "trial": trial.number, "score": trial.score, "why": trial.why, "run": trial.run}
+        for trial in results.trials
+        if trial.score < 1
+    ]
+    data = {
+        "suite": suite.name,
+        "cases": len(found),
+        "trials": len(results.trials),
+        "mean": results.mean().data(),
+        "pass_k": {str(k): interval.estimate for k, interval in results.pass_hat().items()},
+        "wrong": wrong,
+        "protocol": dict(results.protocol_data()),
+    }
+    desk.give(data, *_tried(results, wrong))
+    return DONE
+
+
+def _tried(results: Results, wrong: Sequence[dict[str, Any]]) -> list[Any]:
+    from rich.text import Text
+
+    from pointsman.cli.page import rows
+    from pointsman.cli.plain import plain
+
+    mean = results.mean()
+    line = f"{results.name}: {100 * mean.estimate:.1f} % [{100 * mean.low:.1f}, {100 * mean.high:.1f}] over {len(results.by_task())} cases, {len(results.trials)} trials."
+    table = rows(head=("case", "score", "what is wrong"), least=(16, 5))
+    for one in wrong[:20]:
+        table.add_row(one["case"], f"{one['score']:.2f}", plain(one["why"]))
+    return [Text(line), *([Text(), table] if wrong else [])]
 
 
 def compare(
