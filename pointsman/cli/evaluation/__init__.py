@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pointsman.cli.evaluation import cases, replaying, scores, traces, trying
+from pointsman.cli.evaluation import cases, gating, replaying, scores, traces, trying
 
 app = typer.Typer(
     name="eval",
@@ -22,7 +22,7 @@ app.command("backtest")(trying.backtest)
 app.command("drift")(trying.drift)
 app.command("case")(cases.case)
 app.command("score")(scores.score)
-app.command("compare")(scores.compare)
-app.command("report")(scores.report)
+app.command("compare")(gating.compare)
+app.command("report")(gating.report)
 
 __all__ = ["app"]
