@@ -53,7 +53,7 @@ def score(
 
     async def command(desk: Desk) -> int:
         if ":" in name:
-            from pointsman.cli.evaluation.trying import suite
+            from pointsman.cli.evaluation.suites import suite
 
             return await suite(desk, name, split, trials, out, seed)
         from pointsman.evaluation import archive
@@ -100,6 +100,7 @@ def results_of(name: str, price: str | None) -> Results:
 
 
 def price_of(text: str | None) -> Any:
+    """The `Price` that --price names. Raises `BadInput`."""
     from decimal import Decimal
 
     from pointsman.price import Price

@@ -1,70 +1,154 @@
-"""`pointsman eval score MODULE:SUITE`: the cases of a suite tried on the workflow as it is now."""
+"""`pointsman eval backtest` and `drift`: another policy on recorded runs, and whether the outside still answers as it did."""
 
 # ruff: noqa: PLC0415 - a command imports what it needs when it is called, so that `--help` does not load LangGraph (four CPU-seconds)
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pointsman.cli.desk import DONE, Desk
+import typer
+
+from pointsman.cli.desk import DONE, FINDING, Desk, Json, perform
 from pointsman.errors import BadInput
 
 if TYPE_CHECKING:
-    from pointsman.evaluation.results import Results
+    from rich.table import Table
+
+    from pointsman.limit import Limits
+    from pointsman.policy import Policy
+
+SetName = Annotated[str, typer.Argument(metavar="SET", help="A set that was imported, or a file that `eval import` takes.")]
 
 
-async def suite(desk: Desk, place: str, split: str | None, trials: int | None, out: Path | None, seed: int) -> int:
-    """Try a suite. Raises `BadInput` for what is none, or has no cases; `NotFound`."""
-    from dataclasses import replace
+def backtest(
+    set_name: SetName,
+    *,
+    policy: Annotated[str | None, typer.Option("--policy", metavar="MODULE:NAME", help="A Policy to try.")] = None,
+    limit: Annotated[list[str] | None, typer.Option("--limit", metavar="NAME=CAP", help="A cap to try: tool_calls=3, usd=0.5 …")] = None,
+    allowed: Annotated[
+        list[str] | None, typer.Option("--only", metavar="TOOL", help="The tools that may be called; several times.")
+    ] = None,
+    tools: Annotated[str | None, typer.Option("--tools", metavar="MODULE:NAME", help="Tools whose contracts the traces lack.")] = None,
+    right: Annotated[
+        str | None, typer.Option("--right", metavar="MODULE:NAME", help="(trace, call) to whether the call was right.")
+    ] = None,
+    minutes: Annotated[float, typer.Option("--minutes", min=0, help="Minutes that a person needs for a question.")] = 2.0,
+    hourly: Annotated[float, typer.Option("--hourly", min=0, help="US dollars that an hour of a person costs.")] = 0.0,
+    json: Json = False,
+) -> None:
+    """Try a policy, a list of tools or limits on recorded runs, with no call at all.
 
-    from pointsman.evaluation.suite import Suite, tried
-    from pointsman.project import Project
+    What would newly stop or pass, questions added and removed, people's time. Exact up to the first call of each run that would have gone
+    otherwise; what is said of calls after it is counted apart.
+    """
 
-    project = Project()
-    chosen = project.value(place)
-    if not isinstance(chosen, Suite):
-        raise BadInput(f"{place} is no suite", undone="nothing was tried", remedy="give MODULE:NAME of a pointsman.evaluation.suite.Suite")
-    found = chosen.cases(project.root, split)
-    if not found:
-        raise BadInput(
-            f"suite {chosen.name} has no cases{f' in its part {split}' if split else ''}",
-            undone="nothing was tried",
-            remedy="cut some: `pointsman eval case RUN`",
-        )
-    with desk.progress() as progress:
-        task = progress.add_task(chosen.name, total=len(found) * (trials or chosen.trials))
-        results = await tried(chosen, project.graph(chosen.graph), found, trials=trials, done=lambda: progress.advance(task))
-    results = replace(results, protocol=replace(results.protocol, seed=seed))
-    if out is not None:
-        results.write(out)
-    wrong = [
-        {"case": trial.task, "trial": trial.number, "score": trial.score, "why": trial.why, "run": trial.run}
-        for trial in results.trials
-        if trial.score < 1
-    ]
-    data = {
-        "suite": chosen.name,
-        "cases": len(found),
-        "trials": len(results.trials),
-        "mean": results.mean().data(),
-        "pass_k": {str(k): interval.estimate for k, interval in results.pass_hat().items()},
-        "wrong": wrong,
-        "protocol": dict(results.protocol_data()),
-    }
-    desk.give(data, *_tried(results, wrong))
-    return DONE
+    def command(desk: Desk) -> int:
+        from rich.text import Text
+
+        from pointsman.cli.evaluation.replaying import traces_of
+        from pointsman.evaluation.backtest import Proposal
+        from pointsman.evaluation.backtest import backtest as tried
+        from pointsman.project import Project
+
+        if policy is None and not limit and not allowed:
+            raise BadInput(
+                "nothing is tried", undone="nothing was judged", remedy="give --policy MODULE:NAME, --limit NAME=CAP or --only TOOL"
+            )
+        project = Project()
+        proposal = Proposal(
+            policy=_a_policy(project.value(policy), policy) if policy else None, limits=_limits(limit) if limit else None,
+            tools=frozenset(allowed) if allowed else None, minutes=minutes, hourly=hourly,
+        )  # fmt: skip
+        contracts = project.value(tools) if tools else ()
+        found = tried(traces_of(set_name), proposal, tools=contracts, right=project.value(right) if right else None)
+        told = found.data()
+        desk.give(told, _judgments(told), *map(Text, _sums(told)))
+        return DONE
+
+    perform(command, json)
 
 
-def _tried(results: Results, wrong: Sequence[dict[str, Any]]) -> list[Any]:
+def drift(
+    set_name: SetName,
+    rehearsal: Annotated[str, typer.Option("--tools", metavar="MODULE:NAME", help="Tools to call again, or a Rehearsal of them.")],
+    json: Json = False,
+) -> None:
+    """Make the reads of recorded runs again and say which answers changed, how, and which runs are stale.
+
+    Writes are made again only where a Rehearsal says that it speaks to a copy. Exit code 1 where an answer changed.
+    """
+
+    async def command(desk: Desk) -> int:
+        from rich.text import Text
+
+        from pointsman.cli.evaluation.replaying import traces_of
+        from pointsman.evaluation.drift import Rehearsal
+        from pointsman.evaluation.drift import drift as found_in
+        from pointsman.project import Project
+
+        named = Project().value(rehearsal)
+        told = (await found_in(traces_of(set_name), named if isinstance(named, Rehearsal) else Rehearsal(tools=tuple(named)))).data()
+        lines = [f"{told['same']} of {told['answers']} answers are the recorded ones, byte for byte."]
+        for tool, one in told["tools"].items():
+            lines.append(f"{tool}: {one['answers']} answers changed")
+            lines += [f"    {change} ({count} times)" for change, count in one["changes"].items()]
+        lines += [f"{len(told['stale'])} of {told['runs']} runs are stale: record them anew."] if told["stale"] else []
+        left = ", ".join(f"{name} ({count})" for name, count in told["not_called"].items())
+        lines += [f"Not called again: {left}."] if left else []
+        desk.give(told, *map(Text, lines))
+        return FINDING if told["drifted"] else DONE
+
+    perform(command, json)
+
+
+def _a_policy(found: Any, place: str) -> Policy:
+    from pointsman.policy import Policy
+
+    if not isinstance(found, Policy):
+        raise BadInput(f"{place} is no Policy", undone="nothing was judged", remedy="name one, such as guards.finance:policy")
+    return found
+
+
+def _limits(given: list[str]) -> Limits:
+    from dataclasses import fields
+    from decimal import Decimal, InvalidOperation
+
+    from pointsman.limit import Limits
+
+    known = {field.name for field in fields(Limits)}
+    caps: dict[str, Any] = {}
+    for text in given:
+        name, equals, cap = text.partition("=")
+        try:
+            if not equals or name not in known:
+                raise ValueError(name)
+            amount = Decimal(cap)
+            caps[name] = int(amount) if amount == int(amount) else amount
+        except (ValueError, InvalidOperation) as error:
+            raise BadInput(
+                f"--limit {text!r} names no cap", undone="nothing was judged", remedy=f"NAME=CAP with one of {', '.join(sorted(known))}"
+            ) from error
+    return Limits(**caps)
+
+
+def _judgments(told: dict[str, Any]) -> Table:
     from rich.text import Text
 
     from pointsman.cli.page import rows
-    from pointsman.cli.plain import plain
 
-    mean = results.mean()
-    line = f"{results.name}: {100 * mean.estimate:.1f} % [{100 * mean.low:.1f}, {100 * mean.high:.1f}] over {len(results.by_task())} cases, {len(results.trials)} trials."
-    table = rows(head=("case", "score", "what is wrong"), least=(16, 5))
-    for one in wrong[:20]:
-        table.add_row(one["case"], f"{one['score']:.2f}", plain(one["why"]))
-    return [Text(line), *([Text(), table] if wrong else [])]
+    table = rows(head=("verdict", "rule", "call", "times", "exact", "right", "wrong"), least=(7, 10, 12, 5, 5, 5, 5))
+    for row in told["table"]:
+        counts = (row["calls"], row["exact"], row["right"] or "–", row["wrong"] or "–")
+        table.add_row(Text(row["verdict"]), Text(row["rule"]), Text(row["target"]), *(Text(str(count)) for count in counts))
+    return table
+
+
+def _sums(told: dict[str, Any]) -> list[str]:
+    stops, passes, questions = told["newly_stop"], told["newly_pass"], told["questions"]
+    lines = [
+        f"{stops['calls']} calls in {stops['runs']} of {told['runs']} runs would newly stop, {stops['effects']} of them effects.",
+        f"{passes['calls']} calls would newly pass; {told['unaffected_runs']} runs would have gone as they went.",
+        f"Questions: {questions['added']} added, {questions['removed']} removed, {questions['per_run']} a run.",
+        f"People: {told['minutes']:g} minutes" + (f", {told['usd_people']:.2f} US dollars." if told["usd_people"] else "."),
+        f"Exact for {stops['exact']} of the calls that stop; after the first that stops nobody knows what the run would have done.",
+    ]
+    return [*lines, *(f"Not tried: {what}." for what in told["untried"])]
