@@ -82,7 +82,7 @@ def compensation_of(graph: Controlled) -> Controlled:
 
 
 def undoing(graph: Controlled, run_id: str, state: str, events: list[Event], payloads: Mapping[str, Any], reason: str) -> dict[str, Any]:
-    """What a compensation of a run begins with. Raises `Conflict` where it must not begin, `NotFound` where there is nothing to undo."""
+    """What a compensation of a run begins with. Raises `Conflict` where it must not begin, or has nothing to undo."""
     if state not in _ENDED:
         raise Conflict(
             f"run {run_id} is {state}: it could go on and do more",
@@ -103,8 +103,11 @@ def undoing(graph: Controlled, run_id: str, state: str, events: list[Event], pay
     known = {contract.name for contract in _contracts(graph) if contract.compensate is not None}
     effects = [_effect(call, payloads) for call in done if call.target in known]
     if not effects:
-        raise NotFound(
-            f"run {run_id} did nothing that a tool undoes", remedy=f"its effects: {', '.join(call.target for call in done) or 'none'}"
+        did = ", ".join(call.target for call in done) or "none"
+        raise Conflict(
+            f"run {run_id} did nothing that a tool undoes (effects: {did})",
+            undone="nothing",
+            remedy="say what undoes one: @tool(compensate=TOOL)",
         )
     left = [f"{call.target} (call {call.call})" for call in done if call.target not in known]
     return {"run": run_id, "why": reason, "effects": effects, "left": left}

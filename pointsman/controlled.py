@@ -44,7 +44,7 @@ class Controlled(CompiledStateGraph[Any, Any, Any, Any]):
     def lint(self, roles: Roles | None = None) -> list[Finding]:
         """What is wrong or odd about its policy; with `roles`, also about who is to decide. Tools are not looked up where a plain graph in it may call others."""
         known = all(hasattr(builder, "parts") for builder in self._builders())
-        tools = {contract.name: contract.effect for part in self.parts for contract in part.contracts}
+        tools = {contract.name: contract.effect for part in self.parts for one in part.contracts for contract in one.family()}
         return lint(self.plan.rules.policy, tools=tools if known else None, roles=roles)
 
     def _builders(self) -> list[Any]:

@@ -79,6 +79,10 @@ class Contract:
         """Whether a call changes the world."""
         return self.effect != "read"
 
+    def family(self) -> list[Contract]:
+        """It, and the contracts of the tools that show and undo what it does."""
+        return [self, *(part for part in (self.preview, self.compensate) if part is not None)]
+
     def share(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Those of another call's arguments that this one has parameters for."""
         return {name: value for name, value in arguments.items() if name in self.arguments.model_fields}

@@ -154,7 +154,7 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
             )
             checkpointer = None
         shape = self._shape()
-        own = {contract.name: contract.effect for part in self.parts.values() for contract in part.contracts}
+        own = {contract.name: contract.effect for part in self.parts.values() for one in part.contracts for contract in one.family()}
         findings = unsound(shape) + self._blind_guards()
         findings += [f"policy, {fault}" for fault in lint(self.policy, tools=own) if fault.wrong]
         if findings and not self.exploratory:
@@ -228,7 +228,7 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
                 [
                     part.kind,
                     code_digest(part.subject),
-                    [[contract.data(), code_digest(contract.function)] for contract in part.contracts],
+                    [[contract.data(), code_digest(contract.function)] for one in part.contracts for contract in one.family()],
                     list(part.reads or ()),
                     list(part.writes or ()),
                     *([dict(part.declared), model_data(part.model)] if part.declared is not None else []),

@@ -207,6 +207,22 @@ def test_an_effect_nobody_knows_of_is_told_by_a_person(project: Project) -> None
     assert project.lines("stamped") == ["deed"], "it was not made again"
 
 
+def test_what_a_run_did_is_undone_once(project: Project) -> None:
+    project.letter("g.txt", "To:gus 3")
+    run = project.json("run", "letters", "--input", '{"letter": "docs/g.txt"}')["run"]
+    undone = project.run("compensate", run, "--reason", "wrong address", "--json")
+    assert (undone.code, undone.data["state"]) == (0, "done"), undone.err
+    assert project.lines("recalled") == ["gus, sent to gus"]
+    again = project.run("compensate", run)
+    assert (again.code, project.lines("recalled")) == (0, ["gus, sent to gus"])
+    shown = project.run("show", undone.data["run"]).out
+    assert "recall_letter" in shown
+    project.letter("h.txt", "nobody")
+    quarantined = project.json("run", "letters", "--input", '{"letter": "docs/h.txt"}')["run"]
+    refused = project.run("compensate", quarantined)
+    assert (refused.code, "did nothing that a tool undoes" in refused.err) == (1, True), refused
+
+
 def test_a_run_is_listed_resumed_and_cancelled(project: Project) -> None:
     project.letter("d.txt", "To:dan -1")
     run = project.json("run", "letters", "--input", '{"letter": "docs/d.txt"}')["run"]

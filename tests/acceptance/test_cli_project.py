@@ -73,6 +73,13 @@ def note(name: str, line: str) -> None:
 
 
 @tool(effect="send", key="key")
+def recall_letter(parsed: Letter, result: str, key: str = "") -> str:
+    """Recall a letter that was sent."""
+    note("recalled", f"{parsed.to}, {result}")
+    return "recalled"
+
+
+@tool(effect="send", key="key", compensate=recall_letter)
 def send_letter(parsed: Letter, key: str = "") -> str:
     """Send a letter. The post office keeps the key."""
     note("tried", key)
@@ -107,7 +114,7 @@ def check(state: State) -> dict:
 
 
 amount = arg("parsed.amount")
-policy = Policy(allow(send_letter, when=amount <= 500), ask(send_letter, when=amount > 500, role="controller"), allow(stamp))
+policy = Policy(allow(send_letter, when=amount <= 500), ask(send_letter, when=amount > 500, role="controller"), allow(stamp), allow(recall_letter))
 flow = Workflow(State, name="letters", policy=policy)
 flow.add_node("read", read)
 flow.add_node("parse", parse)

@@ -262,7 +262,7 @@ async def test_when_there_is_nothing_to_undo_or_it_is_too_early(open_runs: OpenR
         with pytest.raises(Conflict, match="is waiting"):
             await runs.compensate(run, by="lee")
         await runs.cancel(run, by="lee")
-        with pytest.raises(NotFound, match="did nothing that a tool undoes"):
+        with pytest.raises(Conflict, match="did nothing that a tool undoes"):
             await runs.compensate(run, by="lee")
         with pytest.raises(NotFound, match="there is no graph"):
             runs.graph("nowhere.compensation")
