@@ -134,6 +134,9 @@ def _heard(event: str, arguments: tuple[Any, ...]) -> None:
         )
 
 
+setattr(_heard, "__cantrace__", True)  # noqa: B010 - a function has no such attribute to a type checker; debuggers and coverage see hooks only with it
+
+
 def _around() -> Wall | None:
     """The wall that a thread without a context of its own was begun within."""
     built = _standing[-1] if _standing else None
