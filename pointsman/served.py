@@ -118,8 +118,8 @@ def shown_by(checkpointer: Any, plan: Plan) -> Any:
 
 
 def principal(user: Any) -> Person:
-    """The person that an authenticated user of the server is. A mapping is what a client sent and not a user; Studio's own user is nobody in particular."""
-    name = None if isinstance(user, Mapping) or user is None else getattr(user, "identity", None)
+    """The person that an authenticated user of the server is. What a client sent is JSON, and has no attributes; Studio's own user is nobody in particular."""
+    name = getattr(user, "identity", None)
     real = isinstance(name, str) and name and getattr(user, "is_authenticated", False) and getattr(user, "kind", "") != "StudioUser"
     return Person(str(name), "api") if real else Person("anybody", NOBODY)
 

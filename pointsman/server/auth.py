@@ -7,6 +7,7 @@ identity provider writes its own `Auth` and calls `guard` on it: the principal i
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 from langgraph_sdk import Auth
@@ -22,6 +23,9 @@ _STATUS = {NotAllowed: 403, NotFound: 404, BadInput: 422}
 """HTTP's words for errors; every other one is a conflict, 409."""
 
 _ROOT = project_root()
+
+_PAGES = re.compile(r"https://([a-z]+\.)?smith\.langchain\.com|https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
+"""Web pages that may speak for nobody: Studio, and what is served on this machine. Every other page that a browser here shows can reach the server too."""
 
 
 def guard(auth: Auth) -> Auth:
@@ -60,7 +64,7 @@ auth = guard(Auth())
 
 @auth.authenticate
 async def authenticate(headers: dict[bytes, bytes]) -> dict[str, Any]:
-    """The user a request comes from. A token that the project does not know is refused; without one it is nobody."""
+    """The user a request comes from. A token that the project does not know is refused; without one it is nobody, who may not be a stranger's web page."""
     token = headers.get(b"x-api-key", b"").decode("latin-1")
     scheme, _, given = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
     if scheme.lower() == "bearer":
@@ -69,6 +73,9 @@ async def authenticate(headers: dict[bytes, bytes]) -> dict[str, Any]:
     # Studio's page signs its requests with LangSmith's own tokens, which say nothing here.
     if token and name is None and headers.get(b"x-auth-scheme") != b"langsmith":
         raise Auth.exceptions.HTTPException(status_code=401, detail=f"the token is not in {_ROOT / 'guards' / 'roles.toml'}")
+    page = headers.get(b"origin", b"").decode("latin-1")
+    if name is None and page and not _PAGES.fullmatch(page):
+        raise Auth.exceptions.HTTPException(status_code=403, detail=f"the page {page} asks without a token: it may be anybody's")
     return {"identity": name or "", "is_authenticated": name is not None, "display_name": name or "nobody"}
 
 

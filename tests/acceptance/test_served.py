@@ -13,6 +13,8 @@ from langgraph.types import Command
 
 from pointsman import FAILED, Runs, allow, arg, ask, effect, question
 from pointsman.errors import BadInput, Conflict, NotAllowed, NotFound, PointsmanError
+from pointsman.evidence import verify
+from pointsman.principal import Person
 from pointsman.server.door import ServerDoor
 from tests.acceptance.world import OpenRuns, World, drained, flow, roles, told
 from tests.conftest import OpenRuns as Opened
@@ -133,6 +135,27 @@ async def test_a_bare_value_answers_a_question_that_is_open_to_anybody(open_runs
             await server.call("t2", Command(resume={"decisions": [{"type": "approve"}]}))
 
 
+async def test_the_word_of_somebody_who_was_revoked_counts_no_more(open_runs: OpenRuns, world: World, home: Path) -> None:
+    roles(home, controller=["dana", "lee"])
+    async with served(open_runs, paying(world), home) as (server, runs):
+        result = await server.call("t1", {"amount": 480})
+        await runs.revoke(principal="dana", by="kim", reason="left")
+        with pytest.raises(NotAllowed, match="revoked"):
+            await server.call("t1", Command(resume={result["__interrupt__"][0].id: {"decisions": [{"type": "approve"}]}}), DANA)
+        assert world.calls == []
+
+
+async def test_a_decision_that_nobody_woke_for_is_kept(open_runs: OpenRuns, world: World, home: Path) -> None:
+    roles(home, controller=["dana"])
+    async with served(open_runs, paying(world), home) as (server, runs):
+        result = await server.call("t1", {"amount": 480}, DANA)
+        door = server.graph.checkpointer.door
+        yes = {result["__interrupt__"][0].id: {"decisions": [{"type": "approve"}]}}
+        assert await door.settle(server.graph, "t1", yes, Person("dana", "api")) == [], "and here the server dies"
+        assert (await server.call("t1", None))["receipt"] == "paid 480"
+        assert await verify(runs.owner.store, (await runs.get("t1")).run_id) == []
+
+
 async def test_what_passes_the_checks_is_refused(open_runs: OpenRuns, world: World, home: Path) -> None:
     async with served(open_runs, paying(world), home) as (server, runs):
         await server.call("t1", {"amount": 480})
@@ -177,7 +200,7 @@ async def test_what_only_the_runtime_sets_is_not_taken_from_a_client(open_runs: 
     async with served(open_runs, paying(world), home) as (server, runs):
         await server.call("t1", {"amount": 480})
         other = await runs.get("t1")
-        sent = {"__pointsman_gateway": "x", "__pointsman_owner": "x", "__pointsman_run": other.run_id, "__pointsman_by": "dana"}
+        sent = {"__pointsman_gateway": "x", "__pointsman_owner": "x", "__pointsman_advance": other.run_id, "__pointsman_by": "dana"}
         sent |= {"__pregel_checkpointer": "x", "__pregel_task_id": "x", "__pregel_node_finished": "x", "__pregel_scratchpad": "x"}
         assert (await server.call("t2", {"amount": 5}, **sent))["receipt"] == "paid 5"
         run = await runs.get("t2")

@@ -185,17 +185,36 @@ async def test_a_client_cannot_name_what_only_the_runtime_sets(desk: Desk) -> No
     async with desk.client("max") as max, desk.runs() as runs:
         asked = await ask(max, "payment", {"amount": 200})
         other = await runs.get(asked.thread)
-        for name in ("__pointsman_gateway", "__pointsman_owner", "__pregel_checkpointer", "__pregel_task_id", "__pointsman_by"):
-            thread = (await max.threads.create())["thread_id"]
-            sent = {name: "dana", "__pointsman_run": other.run_id, "__pregel_strict_resume": False, "__pregel_resuming": True}
-            result = await max.runs.wait(thread, "payment", input={"amount": 3}, config={"configurable": sent})
-            assert result["receipt"] == "paid 3"
-            run = await runs.get(thread)
-            assert run.run_id != other.run_id
-            accepted = (await runs.events(run))[0]
-            assert accepted.fields["by"] == "max"
-            assert await verify(runs.owner.store, run.run_id) == []
+        names = ("gateway", "owner", "by", "advance", "run")
+        sent = {f"__pointsman_{name}": other.run_id for name in names} | {"__pregel_checkpointer": "x", "__pregel_task_id": "x"}
+        thread = (await max.threads.create())["thread_id"]
+        result = await max.runs.wait(thread, "payment", input={"amount": 3}, config={"configurable": sent})
+        assert result["receipt"] == "paid 3"
+        run = await runs.get(thread)
+        assert (await first(runs, run, "run.accepted")).fields["by"] == "max"
+        assert await verify(runs.owner.store, run.run_id) == []
         assert (await other.summary()).state == "waiting"
+
+
+@pytest.mark.parametrize(
+    ("page", "heard"),
+    [
+        ("https://smith.langchain.com", True),
+        ("https://eu.smith.langchain.com", True),
+        ("http://localhost:3000", True),
+        ("https://example.com", False),
+        ("https://smith.langchain.com.example.com", False),
+        ("http://localhost.example.com", False),
+        ("null", False),
+    ],
+)
+async def test_a_strangers_page_is_not_heard(desk: Desk, page: str, *, heard: bool) -> None:
+    async with desk.client() as nobody, desk.client("dana") as dana:
+        if heard:
+            await nobody.threads.create(headers={"origin": page})
+        else:
+            assert "403" in await told(nobody.threads.create(headers={"origin": page}))
+        await dana.threads.create(headers={"origin": page})
 
 
 async def test_an_edit_is_a_new_call_and_the_old_question_is_settled(desk: Desk) -> None:
