@@ -217,6 +217,14 @@ async def test_a_strangers_page_is_not_heard(desk: Desk, page: str, *, heard: bo
         await dana.threads.create(headers={"origin": page})
 
 
+async def test_studios_own_credentials_say_nothing_here(desk: Desk) -> None:
+    async with desk.client() as nobody:
+        asked = await ask(nobody, "payment", {"amount": 480})
+        signed = {"x-auth-scheme": "langsmith", "x-api-key": "lsv2_of_somebody"}
+        said = await told(nobody.runs.wait(asked.thread, "payment", command={"resume": approve(asked.question)}, headers=signed))
+        assert "nobody is signed in" in said
+
+
 async def test_an_edit_is_a_new_call_and_the_old_question_is_settled(desk: Desk) -> None:
     before = len(desk.paid())
     async with desk.client("dana") as dana, desk.client("kim") as kim:
