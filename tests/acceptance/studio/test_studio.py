@@ -158,7 +158,7 @@ async def test_what_would_pass_the_checks_is_refused_and_480_stays_480(desk: Des
             asked.thread, "payment", command={"resume": approve(asked.question, card_digest=asked.shown["value"]["card_digest"])}
         )
         assert (result["receipt"], desk.paid()[before:]) == ("paid 480", [480])
-        assert "is done" in await told(dana.runs.wait(asked.thread, "payment", command={"resume": yes}))
+        assert "nothing was decided" in await told(dana.runs.wait(asked.thread, "payment", command={"resume": yes}))
         assert desk.paid()[before:] == [480]
         async with desk.runs() as runs:
             run = await runs.get(asked.thread)
