@@ -235,7 +235,7 @@ async def test_an_edit_is_a_new_call_and_the_old_question_is_settled(desk: Desk)
         result = await dana.runs.wait(asked.thread, "payment", command={"resume": {asked.question: edit("pay", amount="450")}})
         [anew] = result["__interrupt__"]
         assert anew["value"]["action_requests"][0]["args"] == {"amount": 450}
-        assert "edited already" in await told(kim.runs.wait(asked.thread, "payment", command={"resume": approve(asked.question)}))
+        assert "been edited" in await told(kim.runs.wait(asked.thread, "payment", command={"resume": approve(asked.question)}))
         result = await kim.runs.wait(asked.thread, "payment", command={"resume": approve(anew["id"])})
         assert (result["receipt"], desk.paid()[before:]) == ("paid 450", [450])
 
