@@ -321,6 +321,9 @@ def test_the_command_line_replays_on_several_processes(
     assert "work@1: output: it gave another text" in said
     assert '- text: "old"' in said and '+ text: "newer"' in said
     assert "5 runs had been recorded under another version of the graph" in said
+    page = command.invoke(app, ["eval", "report", "page.html", "--replay", "set", "--json"])
+    assert (page.exit_code, json.loads(page.stdout)["divergences"]) == (0, 1), page.output
+    assert '<span class="plus">+ text: &#34;newer&#34;</span>' in (tmp_path / "page.html").read_text()
     nowhere = command.invoke(app, ["eval", "replay", "nowhere"])
     assert (nowhere.exit_code, "there is no set of traces 'nowhere'" in nowhere.stderr) == (2, True)
 

@@ -57,24 +57,54 @@ def report(
     run: Annotated[
         list[str] | None, typer.Option("--run", metavar="RUN", help="A run whose timeline to show; may be given several times.")
     ] = None,
+    replay: Annotated[
+        str | None,
+        typer.Option(
+            "--replay", metavar="SET", help="Runs to replay on the graphs as they are now: where they diverge, and their timelines."
+        ),
+    ] = None,
     title: Annotated[str, typer.Option("--title")] = "Evaluation",
     hourly: Hourly = 0.0,
     price: PriceOption = None,
     json: Json = False,
 ) -> None:
-    """Write one static page: versions with their intervals, ways, money and people, runs over time. It asks for nothing when it is opened."""
+    """Write one static page: versions with their intervals, ways, money and people, divergences, runs over time. It asks for nothing when it is opened."""
 
-    async def command(desk: Desk) -> int:
+    def command(desk: Desk) -> int:
+        import asyncio
+
         from rich.text import Text
 
-        if not results and not run:
-            raise BadInput("there is nothing to report", undone="no page was written", remedy="give --results SET or --run RUN")
+        if not results and not run and not replay:
+            raise BadInput(
+                "there is nothing to report", undone="no page was written", remedy="give --results SET, --replay SET or --run RUN"
+            )
         versions = [results_of(name, price) for name in results or ()]
-        _write(file, title, results=versions, timelines=await _timelines(run or ()), hourly=hourly)
-        desk.give({"file": str(file), "bytes": file.stat().st_size}, Text(f"Written: {file}"))
+        differences, replayed = _replayed(desk, replay) if replay else ([], [])
+        timelines = [*asyncio.run(_timelines(run or ())), *replayed]
+        _write(file, title, results=versions, differences=differences, timelines=timelines, hourly=hourly)
+        desk.give({"file": str(file), "bytes": file.stat().st_size, "divergences": len(differences)}, Text(f"Written: {file}"))
         return DONE
 
     perform(command, json)
+
+
+def _replayed(desk: Desk, set_name: str) -> tuple[list[Any], list[Any]]:
+    """Where the runs of a set diverge now, and the timelines of the first of them."""
+    from pointsman.cli.evaluation.replaying import SHOWN, every, opened
+    from pointsman.evaluation.replay import Replay
+    from pointsman.evaluation.replay import replay as once
+    from pointsman.evaluation.report import Difference, timeline
+
+    traces, graphs = opened(set_name, None)
+    found = every(desk, lambda trace: once(graphs[trace.graph], trace), traces, None, "replay")
+    differences = [
+        Difference(run=one.trace_id, position=part.position, kind=part.kind, diff="\n".join((part.what, *part.diff)))
+        for one in found
+        if isinstance(one, Replay)
+        for part in one.divergences
+    ]
+    return differences, [timeline(trace.trace_id, trace.graph, trace.record.events) for trace in traces[:SHOWN] if trace.record]
 
 
 async def _timelines(runs: Sequence[str]) -> list[Any]:
