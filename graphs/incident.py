@@ -97,7 +97,7 @@ handling.add_node(
 )
 handling.add_node("weigh", code(weigh_opinion, tools=(read_topology,)))
 handling.add_node("propose", code(propose_remedy, tools=(preview_remedy,)))
-handling.add_node("apply", effect(apply_remedy, reads=("preview",), writes="applied"))
+handling.add_node("apply", effect(apply_remedy, reads=("preview", "risk"), writes="applied"))
 handling.add_node("watch", code(watch_alerts, tools=(firing_alerts,)), max_visits=4 * LOOKS)
 handling.add_node(
     "person",

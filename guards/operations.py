@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Final
 
-from pointsman import Limits, Policy, Price, allow, ask
+from pointsman import Limits, Policy, Price, allow, arg, ask
 from tools.casebook import file_case
 from tools.cluster import apply_remedy, open_incident
 
+HARD: Final = arg("preview.remedy.action") == "rollback"
+"""What replaces every pod of a service. Told by what is done, not by `risk`, which the caller says."""
+
 policy = Policy(
     allow(open_incident, name="claim-alerts"),
-    ask(apply_remedy, role="operator", expires=timedelta(hours=2), name="remedy-by-operator"),
+    ask(apply_remedy, when=~HARD, role="operator", expires=timedelta(hours=2), name="remedy-by-operator"),
+    # Not whoever named or changed it: what takes a version back is looked at by a second pair of eyes.
+    ask(apply_remedy, when=HARD, role="operator", not_by=("editor",), expires=timedelta(hours=2), name="rollback-by-another-operator"),
     allow(file_case, name="file-case"),
     version="2026-11",
 )

@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -71,6 +72,11 @@ class Server(ThreadingHTTPServer):
         if self._idle is not None and time.monotonic() - self.asked > self._idle:
             self._idle = None
             threading.Thread(target=self.shutdown).start()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Says nothing of a client that went away: it may have been killed, and what was done for it is kept."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final
 
 from nodes.incident.evidence import Mechanism
 from nodes.incident.group import Incident
 from nodes.incident.state import Decision, Diagnosis, IncidentState, Proposal
 from pointsman import Context
 from pointsman.errors import Refused
-from tools.cluster import OF_PODS, Action, Applied, Firing, Preview, Remedy, firing_alerts, preview_remedy
-
-Risk = Literal["low", "medium", "high"]
+from tools.cluster import OF_PODS, Action, Applied, Firing, Preview, Remedy, Risk, firing_alerts, preview_remedy
 
 RUNBOOK: Final[Mapping[Mechanism, Action]] = {
     "processor": "scale",
@@ -51,7 +49,7 @@ async def propose_remedy(state: IncidentState, ctx: Context) -> IncidentState:
     except Refused as refusal:
         return {"trouble": refusal.what}
     proposal = Proposal.model_validate({"remedy": remedy, "risk": risk(preview), "because": because, "source": source})
-    return {"proposal": proposal, "preview": preview, "looks": 0, "stale": False, "trouble": ""}
+    return {"proposal": proposal, "preview": preview, "risk": proposal.risk, "looks": 0, "stale": False, "trouble": ""}
 
 
 def risk(preview: Preview) -> Risk:

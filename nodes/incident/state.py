@@ -13,7 +13,7 @@ from nodes.incident.group import Incident
 from nodes.incident.triage import Triage
 from pointsman import InputFile
 from tools.casebook import Case, Filed
-from tools.cluster import Applied, Delivery, Opened, Opening, Preview, Remedy
+from tools.cluster import Applied, Delivery, Opened, Opening, Preview, Remedy, Risk
 
 Told = Annotated[str, Field(min_length=1, max_length=2000)]
 
@@ -46,7 +46,7 @@ class Proposal(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     remedy: Remedy
-    risk: Literal["low", "medium", "high"]
+    risk: Risk
     because: str
     source: Literal["triage", "agent", "person"]
 
@@ -85,6 +85,7 @@ class IncidentState(TypedDict, total=False):
     diagnosis: Diagnosis
     proposal: Proposal
     preview: Preview
+    risk: Risk
     applied: Applied
     stale: bool
     """Whether the remedy was not applied because what was previewed no longer held: it is previewed, and asked about, anew."""

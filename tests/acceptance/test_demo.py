@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from pointsman.cli import app
 from pointsman.store.embedded import EmbeddedPostgres
-from samples.demo import asked, serving
+from samples.stage import asked, serving
 
 ROOT = Path(__file__).parents[2]
 TRUTH: dict[str, dict[str, Any]] = json.loads((ROOT / "samples" / "invoices.json").read_text(encoding="utf-8"))

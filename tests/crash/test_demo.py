@@ -59,7 +59,8 @@ def start(home: Path) -> subprocess.Popen[bytes]:
 
 def ledger_counts(home: Path) -> dict[str, dict[str, int]]:
     """What the ledger counted, read from its own storage after a start of the service."""
-    from samples.demo import counts, ledger
+    from samples.demo import ledger
+    from samples.stage import counts
 
     told = counts(ledger(home / "ledger"))
     assert told is not None

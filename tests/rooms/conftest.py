@@ -44,11 +44,11 @@ def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LedgerPr
 
 @pytest.fixture
 def cluster(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ClusterProcess]:
-    """The clusters of the samples, which serve and which the client finds; dana is an operator."""
+    """The clusters of the samples, which serve and which the client finds; dana and kim are operators."""
     monkeypatch.setenv("POINTSMAN_HOME", str(home))
     monkeypatch.delenv("CLUSTER_URL", raising=False)
     (home / "guards").mkdir()
-    (home / "guards" / "roles.toml").write_text('[roles]\noperator = ["dana"]\nclerk = ["lee"]\n')
+    (home / "guards" / "roles.toml").write_text('[roles]\noperator = ["dana", "kim"]\nclerk = ["lee"]\n')
     process = ClusterProcess(home / "cluster")
     process.start()
     yield process

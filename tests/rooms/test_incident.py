@@ -6,19 +6,23 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from graphs.incident import graph
+from guards.operations import policy
 from pointsman.errors import Conflict, NotAllowed
 from pointsman.evidence import verify
+from pointsman.policy import Facts, Verdict
 from pointsman.testing import Act, OpenAIServer, answer, recorded
 from samples import make_incidents
 from tests.conftest import OpenRuns
 from tests.rooms.actors import ClusterProcess
 from tests.rooms.incident_runs import SAMPLES, approved, asked, go, intents, reports
-from tools.cluster import Remedy
+from tools.cluster import Action, Preview, Remedy, Risk
 from tools.cluster.client import read_preview, send_remedy
 
 pytestmark = pytest.mark.anyio
@@ -98,7 +102,10 @@ async def test_a_person_names_a_remedy_and_is_asked_about_it_like_anybody(open_r
         await runs.answer(question, {"remedy": remedy, "note": "3.4 leaks"}, by="dana")
         await run.settled()
         assert cluster.remedies() == ["restart shipping-6c5a-v8 in wrong-remedy"]
-        assert await approved(runs, run) == "done"
+        [item] = await asked(runs, run)
+        with pytest.raises(NotAllowed):  # a rollback is for a second pair of eyes
+            await runs.approve(item, by="dana")
+        assert await approved(runs, run, by="kim") == "done"
         [case] = await reports(runs, run)
     assert ([case["end"]], case["note"]) == (TRUTH["wrong-remedy.json"]["with_person"], "3.4 leaks")
     assert cluster.remedies()[1:] == ["rollback shipping in wrong-remedy"]
@@ -115,6 +122,18 @@ async def test_a_remedy_that_cannot_help_is_not_asked_about(open_runs: OpenRuns,
         [again] = await asked(runs, run)
         assert again.kind == "question"
     assert len(cluster.remedies()) == 1
+
+
+REMEDIES = st.builds(Remedy, cluster=st.text(max_size=9), action=st.sampled_from(get_args(Action)), target=st.text(min_size=1, max_size=9))
+PREVIEWS = st.builds(Preview, remedy=REMEDIES, does=st.text(), felt_by=st.lists(st.text(max_size=5)).map(tuple), revision=st.integers())
+
+
+@given(PREVIEWS, st.sampled_from(get_args(Risk)), st.sampled_from(["apply", "investigate", "anything"]), st.text(max_size=5))
+@settings(max_examples=100)
+def test_no_remedy_is_allowed_by_a_rule(preview: Preview, risk: str, node: str, principal: str) -> None:
+    facts = Facts(tool="apply_remedy", effect="execute", arguments={"preview": preview, "risk": risk}, node=node, principal=principal)
+    decision = policy.decide(facts)
+    assert (decision.verdict, [need.role for need in decision.needs]) == (Verdict.ASK, ["operator"])
 
 
 async def test_without_approval_nothing_is_done(open_runs: OpenRuns, cluster: ClusterProcess) -> None:
@@ -173,7 +192,7 @@ async def test_a_model_that_changes_its_mind_changes_nothing(open_runs: OpenRuns
         async with open_runs(graph) as runs:
             run = await go(runs, "ambiguous")
             [item] = await asked(runs, run)
-            await runs.rerun(run, node="investigate", by="dana", reason="ask it again")
+            await runs.rerun(run, node="investigate", by="lee", reason="ask it again")
             await run.settled()
             with pytest.raises(Conflict):  # what has to be asked is asked anew
                 await runs.approve(item, by="dana")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tools.cluster.alert import MAX_ALERTS, Alert, Change, Changes, Delivery, Firing, Severity
-from tools.cluster.remedy import OF_PODS, Action, Applied, Opened, Opening, Preview, Remedy
+from tools.cluster.remedy import OF_PODS, Action, Applied, Opened, Opening, Preview, Remedy, Risk
 from tools.cluster.telemetry import Metric, Pod, Series, Telemetry, Topology
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ __all__ = [
     "Pod",
     "Preview",
     "Remedy",
+    "Risk",
     "Series",
     "Severity",
     "Telemetry",

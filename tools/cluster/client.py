@@ -8,7 +8,7 @@ from typing import Final
 from pointsman import tool
 from tools.calling import Line
 from tools.cluster.alert import Changes, Firing
-from tools.cluster.remedy import Applied, Opened, Opening, Preview, Remedy
+from tools.cluster.remedy import Applied, Opened, Opening, Preview, Remedy, Risk
 from tools.cluster.telemetry import Metric, Series, Telemetry, Topology
 
 TIMEOUT: Final = 15.0
@@ -64,8 +64,11 @@ async def open_incident(opening: Opening, key: str) -> Opened:
 
 
 @tool(effect="execute", sinks=("preview",), key="key", timeout=TIMEOUT)
-async def apply_remedy(preview: Preview, key: str) -> Applied:
-    """Applies a remedy to the cluster as it was previewed, once per key; does nothing where something around it was given another remedy since."""
+async def apply_remedy(preview: Preview, risk: Risk, key: str) -> Applied:  # noqa: ARG001 - shown and recorded, not sent
+    """Applies a remedy to the cluster as it was previewed, once per key; does nothing where something around it was given another remedy since.
+
+    `risk` is for whoever decides; the cluster is not told.
+    """
     return await send_remedy(preview, key)
 
 

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 Action = Literal["restart", "scale", "reschedule", "rollback"]
 """`restart` a pod · `scale` a service up by one pod · `reschedule` a pod onto another node · `rollback` a service to its version before."""
 
+Risk = Literal["low", "medium", "high"]
+"""How much can go wrong with a remedy."""
+
 OF_PODS: tuple[Action, ...] = ("restart", "reschedule")
 """The actions whose target is a pod; that of the others is a service."""
 
