@@ -20,6 +20,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+_REMEMBERED = 1024
+"""Of how many sets of rules a policy knows what they say together without working it out again."""
+
+
 class Policy:
     """Rules and rates with a version. Equal rules, rates and version have one digest, which runs pin; the order of rules decides nothing."""
 
@@ -32,6 +36,7 @@ class Policy:
         if len(set(self.ids)) < len(self.rules):
             raise BadInput("two rules of the policy have one name", remedy="give each rule a name of its own")
         self._about: dict[tuple[str, str], list[tuple[str, Rule]]] = {}
+        self._weighed: dict[tuple[str, ...], Decision] = {}
 
     def decide(self, facts: Facts) -> Decision:
         """The verdict on one call: deny wins over ask, ask over allow. Pure; never raises."""
@@ -48,10 +53,18 @@ class Policy:
                 # The rule might have been a deny.
                 reason = f"rule {name} of policy {self.version} could not be evaluated on this call ({type(error).__name__}: {error})"
                 return Decision(Verdict.DENY, "error", reason, matched=(name,))
-        return self._weighed(matching) if matching else self._default(facts)
+        if not matching:
+            return self._default(facts)
+        # What several rules say together depends on which they are, and on nothing else of the call.
+        matched = tuple([name for name, _ in matching])
+        known = self._weighed.get(matched)
+        if known is None:
+            known = self._weighed[matched] = self._weigh(matching, matched)
+            if len(self._weighed) > _REMEMBERED:
+                del self._weighed[next(iter(self._weighed))]
+        return known
 
-    def _weighed(self, matching: list[tuple[str, Rule]]) -> Decision:
-        matched = tuple(name for name, _ in matching)
+    def _weigh(self, matching: list[tuple[str, Rule]], matched: tuple[str, ...]) -> Decision:
         verdict = next(verdict for verdict in STRICTEST if any(rule.verdict is verdict for _, rule in matching))
         deciding = [(name, rule) for name, rule in matching if rule.verdict is verdict]
         name = deciding[0][0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections.abc import Callable, Mapping
@@ -83,6 +84,13 @@ class Condition:
         return [self.op, self.left.path, canonical.encode(self.right)]
 
 
+_CAN_BE_NAN = (float, Decimal)
+
+
+_is_mapping: Callable[[Any], bool] = functools.lru_cache(maxsize=512)(lambda kind: issubclass(kind, Mapping))
+"""Whether values of a type are looked into by key; an abstract class is asked once for each type, since that is slow."""
+
+
 def _test(op: str, left: Any, right: Any) -> Test:
     """The test as a function, made once: a decision runs for every call."""
     if op == "not":
@@ -97,7 +105,7 @@ def _test(op: str, left: Any, right: Any) -> Test:
 
     def holds(facts: Facts) -> bool:
         value = of(facts)
-        if isinstance(value, float | Decimal) and math.isnan(value):
+        if isinstance(value, _CAN_BE_NAN) and math.isnan(value):
             raise ValueError("not a number")
         return bool(compare(value, right))
 
@@ -155,7 +163,7 @@ def arg(path: str) -> Subject:
     def of(facts: Facts) -> Any:
         value: Any = facts.arguments
         for name in names:
-            value = value[name] if isinstance(value, Mapping) else getattr(value, name)
+            value = value[name] if _is_mapping(type(value)) else getattr(value, name)
         return value
 
     return Subject(f"arg.{path}", of)

@@ -60,7 +60,21 @@ def test_the_console_script_is_there_and_speaks(project: Project) -> None:
     script = Path(sys.executable).with_name("pointsman")
     done = subprocess.run([script, "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 0
-    for command in ("run", "runs", "show", "inbox", "approve", "reject", "answer", "resume", "rerun", "cancel", "doctor"):
+    for command in (
+        "run",
+        "runs",
+        "show",
+        "inbox",
+        "approve",
+        "reject",
+        "answer",
+        "resume",
+        "rerun",
+        "cancel",
+        "check",
+        "revoke",
+        "doctor",
+    ):
         assert f"\n  {command} " in done.stdout
 
 
@@ -236,6 +250,19 @@ def test_a_run_is_listed_resumed_and_cancelled(project: Project) -> None:
     table = project.run("runs", "--state", "cancelled").out
     assert run[:8] in table
     assert "not ours" in table
+
+
+def test_what_runs_have_used_is_told_per_run_and_per_node(project: Project) -> None:
+    project.letter("u.txt", "To:uma 1")
+    assert project.run("run", "letters", "--input", '{"letter": "docs/u.txt"}').code in (0, 1)
+    told = project.json("runs", "--stats", "--graph", "letters")
+    assert told[0]["node"] is None
+    assert told[0]["count"] >= 1
+    assert {each["graph"] for each in told} == {"letters"}
+    assert all(float(each["seconds"]["p50"]) <= float(each["seconds"]["p95"]) <= float(each["seconds"]["max"]) for each in told)
+    page = project.run("runs", "--stats").out
+    assert "median / 95 of 100 / most" in page
+    assert project.json("runs", "--stats", "--graph", "nothing") == []
 
 
 WRONG = {
