@@ -78,7 +78,7 @@ class Asking:
     ) -> Approval:
         """The approval for exactly this call. Without one the question is put on record and the step stops here."""
         card = await self._card(request, step, decision, corrected) | await self._preview(request, step)
-        approval = await self.asked(step, self._binding(request, step), card, decision, request.target, facts["k"])
+        approval = await self.asked(step, self._binding(request, step), card, decision, request.target, facts["k"], of_call=True)
         if approval.state in ("rejected", "expired"):
             error = Rejected if approval.state == "rejected" else Expired
             who = f"{approval.by} rejected it" if approval.state == "rejected" else "it was not decided in time"
@@ -87,16 +87,28 @@ class Asking:
         return approval
 
     async def asked(
-        self, step: Step, binding: str, card: dict[str, Any], decision: Decision, tool: str, k: int = 0, *, anew: bool = False
+        self,
+        step: Step,
+        binding: str,
+        card: dict[str, Any],
+        decision: Decision,
+        tool: str,
+        k: int = 0,
+        *,
+        anew: bool = False,
+        of_call: bool = False,
     ) -> Approval:
-        """The question of this binding, once it has been settled; until then it is on record and the step stops here."""
+        """The question of this binding, once it has been settled; until then it is on record and the step stops here.
+
+        One `of_call` is about a call that is about to begin: it is not opened where something was revoked that is not known here (`Withheld`).
+        """
         gate = self._gateway
         approval = gate.approvals.find(step.position, binding, gate.journal.branch, anew=anew)
         if approval is not None and approval.state in ("open", "approved") and approval.is_due(gate.clock.now()):
             draft = gate.journal.draft("ask.expired", step.position, approval=approval.approval_id)
             await gate.append(draft, statements=[approvals_.expired(approval)])
         if approval is None:
-            approval = await self._open(step, binding, card, decision, tool, k)
+            approval = await self._open(step, binding, card, decision, tool, k, of_call=of_call)
         if approval.state == "open":
             form = canonical.decode(card["schema"]) if approval.asks_for_value else None
             shown = approvals_.interrupt_value(approval, card)
@@ -160,7 +172,9 @@ class Asking:
             step.asks |= aside.asks
             raise
 
-    async def _open(self, step: Step, binding: str, card: dict[str, Any], decision: Decision, tool: str, k: int) -> Approval:
+    async def _open(
+        self, step: Step, binding: str, card: dict[str, Any], decision: Decision, tool: str, k: int, *, of_call: bool
+    ) -> Approval:
         approval_id = self._gateway.approvals.next_id(self._gateway.journal.run_id, step.position, binding)
         if step.account.reserve(approval_id, Spend(approvals=1)) is not None:
             raise await self.limit(
@@ -169,7 +183,6 @@ class Asking:
                 {"call": approval_id, "ns": step.ns, "target": tool, "k": 0, "attempt": step.attempt},
                 "no approvals left",
             )
-        step.account.settle(approval_id, Spend(approvals=1))
         expires = canonical.encode(self._gateway.clock.now() + decision.expires)["$time"] if decision.expires else None
         fields = {
             "approval": approval_id,
@@ -186,7 +199,13 @@ class Asking:
             "ask.opened", step.position, payloads={"binding": binding, "card": gate.journal.payload_of(card)}, **fields
         )
         shown = (approval_id, step.position, binding, draft.payloads["card"], tool, step.node, decision.needs, expires)
-        await gate.append(draft, statements=[approvals_.opened(gate.journal.run_id, Approval(*shown))], begins=gate.permits.asked())
+        try:
+            row = approvals_.opened(gate.journal.run_id, Approval(*shown))
+            await gate.append(draft, statements=[row], begins=gate.permits.asked() if of_call else None)
+        except PointsmanError:
+            step.account.release(approval_id)
+            raise
+        step.account.settle(approval_id, Spend(approvals=1))
         approval = gate.approvals.get(approval_id)
         assert approval is not None
         return approval

@@ -35,6 +35,8 @@ class Sending:
         task = asyncio.create_task(passage)
         self._tasks[task] = call
         task.add_done_callback(self._tasks.pop)
+        # Its outcome is on record; whether whoever asked for it still waits to hear of an error does not matter.
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         return task
 
     def under_way(self, call: str) -> asyncio.Task[Any] | None:

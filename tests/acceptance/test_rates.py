@@ -119,10 +119,12 @@ async def test_unrouted_it_parks_and_says_how_long(open_runs: OpenRuns, world: W
         assert "used up for another" in error["what"]
 
 
-async def test_several_rates_hold_together(open_runs: OpenRuns, world: World) -> None:
+@pytest.mark.parametrize(("inside", "outside"), [(3, 2), (2, 3)])
+async def test_several_rates_hold_together(open_runs: OpenRuns, world: World, inside: int, outside: int) -> None:
     """The one on the inside, the one on the outside, and one that would leave room."""
-    inner = looking(world, 4, rate("look", calls=3, per=HOUR), name="inner")
-    outer = line(("inner", inner), policy=Policy(allow(), rate("look", calls=2, per=HOUR), rate("look", calls=9, per=timedelta(seconds=1))))
+    inner = looking(world, 4, rate("look", calls=inside, per=HOUR), name="inner")
+    rates = rate("look", calls=outside, per=HOUR), rate("look", calls=9, per=timedelta(seconds=1))
+    outer = line(("inner", inner), policy=Policy(allow(), *rates))
     async with open_runs(outer) as runs:
         await go(runs)
         assert world.count("look") == 2

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from langgraph.graph import END, START
 
-from pointsman import Policy, Runs, allow, ask, code, effect
+from pointsman import Limits, Policy, Runs, allow, ask, code, effect, question
 from pointsman.errors import BadInput, Conflict, NotAllowed
 from pointsman.evidence import verify
 from tests.acceptance.world import ALL, OpenRuns, State, World, flow, go, line, open_items, output, roles, told
@@ -214,3 +214,23 @@ async def test_one_thing_is_named(open_runs: OpenRuns, world: World, what: dict[
         with pytest.raises(BadInput):
             await runs.revoke(tool="pay", by="")
         assert await runs.revocations() == []
+
+
+async def test_questions_for_values_are_asked_whatever_was_revoked(open_runs: OpenRuns, world: World) -> None:
+    """They rest on no rule; and a question about a call is opened under all that is revoked."""
+    graph = flow(policy=Policy(ask("pay")), limits=Limits(approvals=2))
+    graph.add_node("person", question("Which amount?", shows=(), returns=int, writes="amount"))
+    graph.add_node("post", effect(world.tools().pay, reads=("amount",), writes="receipt"))
+    graph.add_edge(START, "person").add_exits("person", answered="post", default=END).add_exits("post", default=END)
+    async with open_runs(graph.compile()) as runs:
+        await runs.revoke(tool="send", by="lee")
+        await runs.revoke(principal="max", by="lee")
+        run, summary = await go(runs)
+        assert summary.state == "waiting"
+        [item] = await open_items(runs, run)
+        await runs.answer(item, 7, by="dana")
+        assert (await run.settled()).state == "waiting"
+        [item] = await open_items(runs, run)
+        await runs.approve(item, by="dana")
+        assert (await run.settled()).state == "done"
+        assert world.asked("pay") == [7]
