@@ -50,6 +50,11 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[FOLDER] = str(folder)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first: else one worker ends alone with what takes a minute."""
+    items.sort(key=lambda item: item.path.parent.name != "crash")
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Wait until the server has stopped, and remove its folder."""
     if hasattr(config, "workerinput") or FOLDER not in os.environ:
