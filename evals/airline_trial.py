@@ -1,7 +1,7 @@
 """The recorded airline runs as the evaluator's commands take them: the tools with a copy of the airline, and which writes were right.
 
 pointsman eval import "$POINTSMAN_DATA/airline/recorded-runs.json.gz" --name airline
-pointsman eval drift airline --tools evals.airline_trial:rehearsal
+pointsman eval drift airline --tools evals.airline_trial:reachable
 pointsman eval backtest airline --policy guards.airline:every_write_asks --tools tools.airline:TOOLS --right evals.airline_trial:right
 """
 
@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from evals.invoice_fields import data_folder
-from pointsman.evaluation.drift import Rehearsal
+from pointsman.evaluation.drift import Reachable
 from pointsman.evaluation.trace import Call, Trace
 from tools.airline import TOOLS, WRITES, Airline, using
 
@@ -24,7 +24,7 @@ def copied() -> AbstractContextManager[Any]:
     return using(_airline().fresh())
 
 
-rehearsal = Rehearsal(tools=TOOLS, around=copied, writes=True)
+reachable = Reachable(tools=TOOLS, around=copied, writes=True)
 """Every tool, on a copy."""
 
 

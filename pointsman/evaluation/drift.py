@@ -1,6 +1,6 @@
 """Whether the outside still answers as it did: the calls of recorded runs made again, and how answers differ from those on record.
 
-What reads is called again as it is. What writes is called again only on a copy (`Rehearsal.writes`), since what is read after it depends on it; elsewhere
+What reads is called again as it is. What writes is called again only on a copy (`Reachable.writes`), since what is read after it depends on it; elsewhere
 answers after a run's first write are compared all the same, and say so (`Changed.after_write`).
 """
 
@@ -22,7 +22,7 @@ from pointsman.tool import Contract, Tool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rehearsal:
+class Reachable:
     """Tools that may be called again, and what they speak to meanwhile."""
 
     tools: Sequence[Tool]
@@ -76,19 +76,19 @@ class Drift:
         }  # fmt: skip
 
 
-async def drift(traces: Iterable[Trace], rehearsal: Rehearsal) -> Drift:
+async def drift(traces: Iterable[Trace], reachable: Reachable) -> Drift:
     """Make the calls of recorded runs again, in their order, and compare. Raises `BadInput` where none of their tools is at hand."""
-    contracts = {tool.name: tool.contract for tool in rehearsal.tools}
+    contracts = {tool.name: tool.contract for tool in reachable.tools}
     changed: list[Changed] = []
     left: Counter[str] = Counter()
     runs = answers = 0
     for trace in traces:
         runs += 1
         wrote = False
-        with rehearsal.around():
+        with reachable.around():
             for place, call in enumerate(trace.tool_calls):
                 contract = contracts.get(call.target)
-                may = contract is not None and (rehearsal.writes or not contract.is_effect)
+                may = contract is not None and (reachable.writes or not contract.is_effect)
                 if contract is None or not may or call.outcome not in ("done", "failed"):
                     left[call.target] += 1
                     wrote = wrote or (contract is None or contract.is_effect)

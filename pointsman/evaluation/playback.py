@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from pointsman import canonical, errors
 from pointsman.errors import Divergence, ToolFailed, Withheld
 from pointsman.event import Event
+from pointsman.gateway import Rules
 from pointsman.gateway.request import Request
 from pointsman.gateway.step import Step
 from pointsman.gateway.tape import Recorded, Tape
 from pointsman.limit import Spend
+from pointsman.node import Node
 from pointsman.policy.revocation import Revocation
 
 Key = tuple[str, str, str, int]
@@ -23,6 +25,8 @@ Key = tuple[str, str, str, int]
 
 _ENDS = ("done", "failed", "unknown", "limit", None)
 """Outcomes that the record answers with; None where nobody ever learned of one."""
+
+_UNCHANGED = object()
 
 _FROM_OUTSIDE = ("rate", "revoked-principal", "revoked-tool", "revoked-rule")
 """Rules by which a call was denied for what lies outside of its run."""
@@ -46,12 +50,12 @@ class Missed:
 class Miss(Protocol):
     """What is done about a call that is not on record."""
 
-    def __call__(self, request: Request, step: Step) -> tuple[Request, str]:
+    def __call__(self, request: Request, step: Step, playback: Playback, /) -> tuple[Request, str]:
         """The request as it will be answered, and by what (`Missed.served`). Raises `Divergence`."""
         ...
 
 
-def fail(request: Request, step: Step) -> tuple[Request, str]:
+def fail(request: Request, step: Step, _: Playback) -> tuple[Request, str]:
     """Nothing answers it: the step ends by it, whatever its body does with the error."""
     error = Divergence(
         f"{request.target} was called with a request that is not on record",
@@ -63,19 +67,44 @@ def fail(request: Request, step: Step) -> tuple[Request, str]:
     raise error
 
 
+def as_it_is(node: Node) -> Node:
+    """The node itself."""
+    return node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variation:
+    """What is not as it was recorded."""
+
+    rules: Rules | None = None
+    """In the place of the graph's own."""
+    instead: Callable[[Node], Node] = as_it_is
+    """The node that is executed in the place of one."""
+    results: Mapping[tuple[str, str], Any] = field(default_factory=dict)
+    """Another answer, as an encoded tree, for the calls of a tool at a position."""
+    decisions: Mapping[str, Any] = field(default_factory=dict)
+    """Another word of a person at a position: `approved`, `rejected`, or a value."""
+    miss: Miss = fail
+    """What a call gets that is not on record."""
+    limits: bool = True
+    """Whether verdicts on caps are those of the record; else they are worked out."""
+    realigned: bool = False
+    """Whether a call that is on record at another position is answered by that, and one that reads by an equal one that was made."""
+    live: bool = False
+    """Whether models may be spoken to: they are then those of this process's environment."""
+
+
 class Playback:
     """A `pointsman.gateway.source.Source` that answers from a record."""
 
-    def __init__(self, events: Iterable[Event], payloads: Mapping[str, Any], miss: Miss = fail, *, limits: bool = True) -> None:
-        """`miss` says what a call gets that is not on record; with `limits` the verdicts on caps are those of the record."""
+    def __init__(self, events: Iterable[Event], payloads: Mapping[str, Any], variation: Variation | None = None) -> None:
         self.missed: list[Missed] = []
         self.served: list[Recorded] = []
         """The recorded calls that were asked for."""
         self.over = asyncio.Event()
         """Set when the segment is about to close."""
         self._payloads = payloads
-        self._miss = miss
-        self._limits = limits
+        self._variation = variation or Variation()
         self._waiting: dict[Key, deque[Recorded]] = {}
         self._spends: dict[str, Spend] = {}
         kept = list(events)
@@ -100,17 +129,21 @@ class Playback:
 
     def sent(self, request: Request, step: Step, digest: str, k: int) -> Request:
         """The request, answered as it was on record; what is not on record gets what `miss` says."""
-        found = self._take((step.position, request.target, digest, k))
+        found = self._take((step.position, request.target, digest, k)) or self._elsewhere(request, step, digest)
         if found is None:
             missed = Missed(step.position, request.target, request.effect, request.public, digest, k)
             self.missed.append(missed)
-            answered, served = self._miss(request, step)
+            answered, served = self._variation.miss(request, step, self)
             self.missed[-1] = replace(missed, served=served)
             return answered
         if found.outcome == "denied":
             raise Withheld("it came too soon then", wait=float(self._payloads[found.payloads["error"]]["wait"]))
         spend = self.spend_of(found)
         return replace(request, perform=self._performing(found), probe=None, cost=lambda _: spend)
+
+    def node(self, node: Node) -> Node:
+        """The node, or what is tried in its place."""
+        return self._variation.instead(node)
 
     def revocation(self, step: Step, target: str, digest: str, k: int) -> Revocation | None:
         """The revocation that struck this call then."""
@@ -127,7 +160,7 @@ class Playback:
     def exceeded(self, step: Step, target: str, digest: str, k: int, worked_out: str | None) -> str | None:
         """What the record says of a call that is on it; which of two parallel calls came first under a cap does not follow from the run."""
         waiting = self._waiting.get((step.position, target, digest, k))
-        if not waiting or not self._limits:
+        if not waiting or not self._variation.limits:
             return worked_out
         if waiting[0].outcome != "limit":
             return None
@@ -152,16 +185,44 @@ class Playback:
         self.served.append(found)
         return found
 
+    def _elsewhere(self, request: Request, step: Step, digest: str) -> Recorded | None:
+        """Where things went another way: the same call at another position, of the same node first; for what only reads also one that was served already."""
+        if not self._variation.realigned:
+            return None
+        same = [calls for key, calls in self._waiting.items() if calls and key[1:3] == (request.target, digest)]
+        for waiting in sorted(same, key=lambda calls: _node(calls[0].position) != _node(step.position)):
+            found = waiting.popleft()
+            self.served.append(found)
+            return found
+        given = [call for call in self.served if (call.target, call.digest) == (request.target, digest) and call.outcome == "done"]
+        return given[-1] if given and not request.is_effect else None
+
+    def like(self, request: Request, step: Step) -> Recorded | None:
+        """The recorded call that comes nearest to one that is not on record: of the same tool at the same position, else of the same node, else anywhere."""
+        called = [*self.unused, *self.served]
+        near = [call for call in called if call.target == request.target and call.outcome == "done"]
+        near.sort(key=lambda call: (call.position != step.position, _node(call.position) != _node(step.position)))
+        return near[0] if near else None
+
+    def result(self, call: Recorded) -> Any:
+        """What a recorded call was answered with, as an encoded tree."""
+        return self._payloads[call.payloads["result"]]
+
     def _performing(self, found: Recorded) -> Callable[[str], Any]:
         async def perform(_: str) -> Any:
             if found.outcome is None:  # its process died, and whoever went on did not ask again: nobody ever heard
                 await self.over.wait()
                 raise asyncio.CancelledError
             if found.outcome == "done":
-                return canonical.decode(self._payloads[found.payloads["result"]])
+                changed = self._variation.results.get((found.position, found.target), _UNCHANGED)
+                return canonical.decode(self.result(found) if changed is _UNCHANGED else changed)
             raise _ended(found, self._payloads.get(found.payloads.get("error", ""), {"type": "", "what": ""}))
 
         return perform
+
+
+def _node(position: str) -> str:
+    return position.rpartition("/")[2].partition("@")[0]
 
 
 def _key(call: Recorded) -> Key:

@@ -18,6 +18,7 @@ from pointsman.controlled import Controlled
 from pointsman.errors import BadInput, NotFound
 from pointsman.evaluation.case import Case
 from pointsman.evaluation.journaled import from_record, state_of
+from pointsman.evaluation.playback import Playback, Variation
 from pointsman.evaluation.scorer import Score, Scorer
 from pointsman.evaluation.stage import Stage
 from pointsman.evaluation.trace import Call, Record
@@ -50,8 +51,7 @@ async def rehearse(graph: Controlled, case: Case) -> Rehearsal:
     if case.graph != graph.plan.name:
         raise BadInput(f"case {case.case_id} is of graph {case.graph!r}, and this is {graph.plan.name!r}", remedy="try it on its own graph")
     record = _accepted(case) if case.record is None else Record.of(case.record)
-    stage = Stage(graph if case.node is None else alone(graph, case.node), record, miss=_asked, limits=False)
-    stage.environment = None
+    stage = Stage(graph if case.node is None else alone(graph, case.node), record, Variation(miss=_asked, limits=False, live=True))
     breaches = await stage.play()
     if breaches:
         raise BadInput(
@@ -108,7 +108,7 @@ def _accepted(case: Case) -> Record:
     return Record(case.case_id, (row,), bodies, _SALT, case.contents())
 
 
-def _asked(request: Request, step: Step) -> tuple[Request, str]:  # noqa: ARG001 - a `Miss` takes both
+def _asked(request: Request, _step: Step, _playback: Playback) -> tuple[Request, str]:
     """A call that no record answers: an effect happens to nobody and gives nothing, all else is asked for real."""
     if not request.is_effect:
         return request, "live"

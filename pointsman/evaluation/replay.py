@@ -6,6 +6,7 @@ replay is *identical* if both canonical records have one digest, every recorded 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,14 +64,19 @@ async def replay(graph: Controlled, trace: Trace) -> Replay:
     """Run a recorded run again and compare. Raises `BadInput` where the trace cannot be replayed."""
     record = replayable(graph, trace)
     stage = Stage(graph, record)
-    breaches = await stage.play()
-    recorded = canonical_record(record.events, record.payloads)
+    return compared(graph, trace, stage, await stage.play())
+
+
+def compared(graph: Controlled, trace: Trace, stage: Stage, breaches: Sequence[Breach], told: Sequence[Divergence] = ()) -> Replay:
+    """What was played, beside what is on record; `told` are divergences that the canonical records do not show."""
+    assert trace.record is not None
+    recorded = canonical_record(trace.record.events, trace.record.payloads)
     again = canonical_record(stage.events, stage.payloads)
     digests = (canonical.digest(recorded), canonical.digest(again))
     source = stage.source
     unused = tuple(f"{call.target} at {call.position}" for call in source.unused)
-    identical = digests[0] == digests[1] and not unused and not source.missed and not breaches
-    for missed in source.missed:
+    identical = digests[0] == digests[1] and not unused and not source.missed and not breaches and not told
+    for missed in (call for call in source.missed if not call.served):
         fact = {"target": missed.target, "request": canonical.digest_of(missed.request), "k": missed.k, "outcome": "missed"}
         again["steps"].setdefault(missed.position, {}).setdefault("calls", []).append(fact)
     found = () if identical else divergences(recorded, again, stage.besides())
@@ -78,7 +84,7 @@ async def replay(graph: Controlled, trace: Trace) -> Replay:
         trace_id=trace.trace_id,
         graph=graph.plan.name,
         identical=identical,
-        divergences=found,
+        divergences=(*found, *(one for one in told if one.position not in {other.position for other in found})),
         unused=unused,
         missed=tuple(source.missed),
         breaches=tuple(breaches),

@@ -24,11 +24,11 @@ from pointsman.controlled import Controlled
 from pointsman.errors import Conflict, NotFound
 from pointsman.evaluation.divergence import Besides
 from pointsman.evaluation.journaled import ENDS
-from pointsman.evaluation.playback import Miss, Playback, fail
+from pointsman.evaluation.playback import Playback, Variation
 from pointsman.evaluation.trace import Record
 from pointsman.event import Draft, Event, Head
 from pointsman.file import contents
-from pointsman.gateway import Gateway, Rules
+from pointsman.gateway import Gateway
 from pointsman.journal import Journal, Statement
 from pointsman.lease import Lease, Owner
 from pointsman.model.choice import Environment, environment
@@ -112,21 +112,19 @@ class _Kept(Journal):
 class Stage:
     """One recorded run being played again on a graph."""
 
-    def __init__(self, graph: Controlled, record: Record, *, rules: Rules | None = None, miss: Miss = fail, limits: bool = True) -> None:
-        """`rules` in the place of the graph's own, `miss` and `limits` as in `Playback`."""
+    def __init__(self, graph: Controlled, record: Record, variation: Variation | None = None) -> None:
         self._graph = graph
         self._record = record
         self._past = record.events
-        self._rules = rules or replace(graph.plan.rules, principal=self._past[0].fields.get("by"))
-        self.source = Playback(self._past, record.payloads, miss, limits=limits)
+        self._variation = variation or Variation()
+        self._rules = self._variation.rules or replace(graph.plan.rules, principal=self._past[0].fields.get("by"))
+        self.source = Playback(self._past, record.payloads, self._variation)
         self._clock = _Then(self._past[0].time)
         self._journal = _Kept(record, self._clock)
         self._journal.payloads |= record.payloads
         self._saver = MemorySaver(self._journal.save, JsonPlusSerializer(allowed_msgpack_modules=graph.plan.classes))
         self._script = [event for event in self._past if event.kind in ("ask.decided", "ask.expired")]
         self._rests = deque(rests(self._past))
-        self.environment: Environment | None = _environment(self._past)
-        """What the environment says of models; None for the process's own."""
 
     @property
     def events(self) -> list[Event]:
@@ -160,7 +158,8 @@ class Stage:
         with ExitStack() as stack:
             stack.enter_context(tracing_context(enabled=False))
             stack.callback(contents.reset, contents.set(self._record.files))
-            stack.callback(environment.reset, environment.set(self.environment))
+            told = None if self._variation.live else _environment(self._past)
+            stack.callback(environment.reset, environment.set(told))
             built = stack.enter_context(wall())
             while await self._segment():
                 pass
@@ -192,15 +191,25 @@ class Stage:
         for approval in Approvals(self.events).open() if self.events[-1].kind == "run.waiting" else ():
             for event in self._said_to(approval):
                 self._script.remove(event)
-                fields = {**event.fields, "approval": approval.approval_id}
-                await self._journal.append(Draft(event.kind, event.time, event.position, fields, event.payloads))
+                await self._journal.append(self._as_said(event, approval))
                 said = True
         return said
+
+    def _as_said(self, event: Event, approval: Approval) -> Draft:
+        """A decision as it was made then, or as it is to be tried."""
+        fields = {**event.fields, "approval": approval.approval_id}
+        if event.position not in self._variation.decisions:
+            return Draft(event.kind, event.time, event.position, fields, event.payloads)
+        said = self._variation.decisions[event.position]
+        word = said if said in ("approved", "rejected") else "answered" if approval.asks_for_value else "edited"
+        payloads = {} if word == said else {"value": self._journal.payload_of(said)}
+        fields = {"known_by": "code", "by": "tried", **fields, "decision": word}
+        return Draft("ask.decided", event.time, event.position, fields, {"card": approval.card_digest, **payloads})
 
     async def _turned(self) -> bool:
         """Do what was done then with the run at rest: it was continued, repaired, cancelled, or left alone. Whether it goes on."""
         turn = self._turn()
-        if turn is None or self.source.missed:
+        if turn is None or any(not missed.served for missed in self.source.missed):
             return False
         if turn.kind == "run.repaired":
             return await self._repaired(turn)

@@ -7,7 +7,7 @@ chance. So whoever gives these runs the whole graph without a network.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pointsman.gateway.request import Request
 from pointsman.policy.revocation import Revocation
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 class Source(Protocol):
     """What stands outside of the gateway of a segment."""
+
+    def node(self, node: Any) -> Any:
+        """The `pointsman.node.Node` that is executed in the place of one of the graph."""
+        ...
 
     def sent(self, request: Request, step: Step, digest: str, k: int) -> Request:
         """A request that may be made, as it will be answered. Raises `Divergence` where there is no answer, `Withheld` where it comes too soon."""
@@ -38,6 +42,10 @@ class Source(Protocol):
 
 class World:
     """The outside world itself: requests are made, accounts believed, time and chance taken as they come."""
+
+    def node(self, node: Any) -> Any:
+        """The node itself."""
+        return node
 
     def sent(self, request: Request, step: Step, digest: str, k: int) -> Request:
         """The request itself."""

@@ -110,6 +110,7 @@ def step_function(node: Node) -> Callable[..., Awaitable[Any]]:
 
 async def _run(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
     gateway: Gateway = config["configurable"][KEY]
+    node = gateway.source.node(node)
     # Graphs that the body runs inherit this config; the bound on our supersteps is not theirs.
     config["recursion_limit"] = PLAIN_SUPERSTEPS
     # Nor are their steps announced by us; hearing of them here, and not of every step of the run, costs nothing where a body runs no graph.

@@ -15,7 +15,7 @@ from pointsman import tool
 from pointsman.cli import app
 from pointsman.errors import BadInput, Refused
 from pointsman.evaluation import archive
-from pointsman.evaluation.drift import Rehearsal, differing, drift
+from pointsman.evaluation.drift import Reachable, differing, drift
 from pointsman.evaluation.trace import Call, Trace
 from tests.conftest import ROOT
 
@@ -81,7 +81,7 @@ RUNS = (
 
 async def test_reads_alone_where_the_outside_is_no_copy() -> None:
     with shelf():
-        found = await drift(RUNS, Rehearsal(tools=(count, put)))
+        found = await drift(RUNS, Reachable(tools=(count, put)))
     assert SHELF == {"apple": 1}, "nothing was written"
     assert [(one.trace_id, one.changes, one.after_write) for one in found.changed] == [
         ("other", ("value answer",), True),
@@ -91,13 +91,13 @@ async def test_reads_alone_where_the_outside_is_no_copy() -> None:
 
 
 async def test_writes_too_on_a_copy() -> None:
-    found = await drift(RUNS, Rehearsal(tools=(count, put), around=shelf, writes=True))
+    found = await drift(RUNS, Reachable(tools=(count, put), around=shelf, writes=True))
     assert (found.stale, found.left, found.data()["same"]) == (("stale",), {"fly": 1}, 4)
 
 
 async def test_without_a_tool_that_they_called_nothing_is_said() -> None:
     with pytest.raises(BadInput, match="no call of these runs could be made again"):
-        await drift(RUNS, Rehearsal(tools=()))
+        await drift(RUNS, Reachable(tools=()))
 
 
 def test_the_airline_drifted_in_one_field_and_nothing_else(data: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +106,7 @@ def test_the_airline_drifted_in_one_field_and_nothing_else(data: Path, home: Pat
     monkeypatch.chdir(ROOT)
     command = CliRunner()
     assert command.invoke(app, ["eval", "import", str(data / "airline" / "recorded-runs.json.gz"), "--name", "airline"]).exit_code == 0
-    drifted = command.invoke(app, ["eval", "drift", "airline", "--tools", "evals.airline_trial:rehearsal", "--json"])
+    drifted = command.invoke(app, ["eval", "drift", "airline", "--tools", "evals.airline_trial:reachable", "--json"])
     told = json.loads(drifted.stdout)
     assert drifted.exit_code == 1
     assert (told["answers"], told["same"], told["drifted"]) == (621, 558, 63)
@@ -114,7 +114,7 @@ def test_the_airline_drifted_in_one_field_and_nothing_else(data: Path, home: Pat
     assert len(told["stale"]) == len(
         {trace.trace_id for trace in archive.read(home, "airline").traces if "get_user_details" in str(trace.calls)}
     )
-    shown = command.invoke(app, ["eval", "drift", "airline", "--tools", "evals.airline_trial:rehearsal"])
+    shown = command.invoke(app, ["eval", "drift", "airline", "--tools", "evals.airline_trial:reachable"])
     assert "558 of 621 answers are the recorded ones" in shown.stdout
     wrong = command.invoke(app, ["eval", "drift", "airline", "--tools", "evals.nothing:here"])
     assert wrong.exit_code == 2

@@ -55,7 +55,7 @@ def backtest(
             )
         project = Project()
         proposal = Proposal(
-            policy=_a_policy(project.value(policy), policy) if policy else None, limits=_limits(limit) if limit else None,
+            policy=_a_policy(project.value(policy), policy) if policy else None, limits=caps(limit) if limit else None,
             tools=frozenset(allowed) if allowed else None, minutes=minutes, hourly=hourly,
         )  # fmt: skip
         contracts = project.value(tools) if tools else ()
@@ -69,24 +69,24 @@ def backtest(
 
 def drift(
     set_name: SetName,
-    rehearsal: Annotated[str, typer.Option("--tools", metavar="MODULE:NAME", help="Tools to call again, or a Rehearsal of them.")],
+    reachable: Annotated[str, typer.Option("--tools", metavar="MODULE:NAME", help="Tools to call again, or a Reachable of them.")],
     json: Json = False,
 ) -> None:
     """Make the reads of recorded runs again and say which answers changed, how, and which runs are stale.
 
-    Writes are made again only where a Rehearsal says that it speaks to a copy. Exit code 1 where an answer changed.
+    Writes are made again only where a Reachable says that it speaks to a copy. Exit code 1 where an answer changed.
     """
 
     async def command(desk: Desk) -> int:
         from rich.text import Text
 
         from pointsman.cli.evaluation.replaying import traces_of
-        from pointsman.evaluation.drift import Rehearsal
+        from pointsman.evaluation.drift import Reachable
         from pointsman.evaluation.drift import drift as found_in
         from pointsman.project import Project
 
-        named = Project().value(rehearsal)
-        told = (await found_in(traces_of(set_name), named if isinstance(named, Rehearsal) else Rehearsal(tools=tuple(named)))).data()
+        named = Project().value(reachable)
+        told = (await found_in(traces_of(set_name), named if isinstance(named, Reachable) else Reachable(tools=tuple(named)))).data()
         lines = [f"{told['same']} of {told['answers']} answers are the recorded ones, byte for byte."]
         for tool, one in told["tools"].items():
             lines.append(f"{tool}: {one['answers']} answers changed")
@@ -108,7 +108,8 @@ def _a_policy(found: Any, place: str) -> Policy:
     return found
 
 
-def _limits(given: list[str]) -> Limits:
+def caps(given: list[str]) -> Limits:
+    """The caps that `NAME=CAP` say. Raises `BadInput`."""
     from dataclasses import fields
     from decimal import Decimal, InvalidOperation
 
