@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pointsman.cli.desk import DONE, FINDING, Desk, Json, perform
+from pointsman.cli.evaluation.given import SetName, caps, every, opened
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pointsman.evaluation.replays import Refused
     from pointsman.evaluation.trace import Trace
 
-SetName = Annotated[str, typer.Argument(metavar="SET", help="A set that was imported, or a file that `eval import` takes.")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes that share the work; else one a core.")]
 Place = Annotated[
     str | None, typer.Option("--graph", metavar="GRAPH", help="FILE:VAR of the graph, where langgraph.json does not name it.")
@@ -91,7 +90,7 @@ class Trial:
 
 
 def _tried(desk: Desk, traces: tuple[Trace, ...], graphs: dict[str, Controlled], trial: Trial, workers: int | None) -> int:
-    from pointsman.cli.evaluation.trying import caps
+
     from pointsman.errors import BadInput
     from pointsman.evaluation.change import Change
     from pointsman.evaluation.counterfactual import counterfactual
@@ -151,40 +150,6 @@ def _verdict_page(told: dict[str, Any]) -> list[Text]:
     counts = f"{told['same']} the same, {told['different']} different, {told['inconclusive']} inconclusive, {len(told['refused'])} not replayable"
     served = ", ".join(f"{count} {name}" for name, count in told["served"].items() if count) or "none"
     return [*lines, Text(f"{told['runs']} runs: {counts}."), Text(f"Calls answered by: {served}. No effect was sent.")]
-
-
-def opened(set_name: str, graph: str | None) -> tuple[tuple[Trace, ...], dict[str, Controlled]]:
-    """The traces of a set or a file, and the graphs that they ran on, by name. Raises `NotFound`, `BadInput`."""
-    from pointsman.project import Project
-
-    traces, project = traces_of(set_name), Project()
-    names = sorted({trace.graph for trace in traces if trace.record is not None})
-    return traces, {name: project.graph(graph or name) for name in names}
-
-
-def traces_of(set_name: str) -> tuple[Trace, ...]:
-    """The traces of a set or a file. Raises `NotFound`, `BadInput`."""
-    from pointsman.evaluation import archive
-    from pointsman.evaluation.importing import traces_in
-    from pointsman.home import data_folder
-
-    home = data_folder()
-    if set_name not in archive.names(home) and Path(set_name).is_file():
-        return traces_in(Path(set_name))
-    return archive.read(home, set_name).traces
-
-
-def every(desk: Desk, once: Any, traces: tuple[Trace, ...], workers: int | None, doing: str) -> list[Any]:
-    """What `once` makes of each trace, with a progress bar."""
-    from pointsman.evaluation.replays import each
-
-    found = []
-    with desk.progress() as progress:
-        task = progress.add_task(doing, total=len(traces))
-        for one in each(once, traces, workers=workers):
-            found.append(one)
-            progress.advance(task)
-    return found
 
 
 def _summary(found: list[Replay | Refused], seconds: float) -> dict[str, Any]:

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pointsman.cli.desk import DONE, FINDING, Desk, Json, perform
+from pointsman.cli.evaluation.given import SetName, caps, traces_of
 from pointsman.errors import BadInput
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pointsman.limit import Limits
     from pointsman.policy import Policy
-
-SetName = Annotated[str, typer.Argument(metavar="SET", help="A set that was imported, or a file that `eval import` takes.")]
 
 
 def backtest(
@@ -44,7 +42,6 @@ def backtest(
     def command(desk: Desk) -> int:
         from rich.text import Text
 
-        from pointsman.cli.evaluation.replaying import traces_of
         from pointsman.evaluation.backtest import Proposal
         from pointsman.evaluation.backtest import backtest as tried
         from pointsman.project import Project
@@ -80,7 +77,6 @@ def drift(
     async def command(desk: Desk) -> int:
         from rich.text import Text
 
-        from pointsman.cli.evaluation.replaying import traces_of
         from pointsman.evaluation.drift import Reachable
         from pointsman.evaluation.drift import drift as found_in
         from pointsman.project import Project
@@ -106,29 +102,6 @@ def _a_policy(found: Any, place: str) -> Policy:
     if not isinstance(found, Policy):
         raise BadInput(f"{place} is no Policy", undone="nothing was judged", remedy="name one, such as guards.finance:policy")
     return found
-
-
-def caps(given: list[str]) -> Limits:
-    """The caps that `NAME=CAP` say. Raises `BadInput`."""
-    from dataclasses import fields
-    from decimal import Decimal, InvalidOperation
-
-    from pointsman.limit import Limits
-
-    known = {field.name for field in fields(Limits)}
-    caps: dict[str, Any] = {}
-    for text in given:
-        name, equals, cap = text.partition("=")
-        try:
-            if not equals or name not in known:
-                raise ValueError(name)
-            amount = Decimal(cap)
-            caps[name] = int(amount) if amount == int(amount) else amount
-        except (ValueError, InvalidOperation) as error:
-            raise BadInput(
-                f"--limit {text!r} names no cap", undone="nothing was judged", remedy=f"NAME=CAP with one of {', '.join(sorted(known))}"
-            ) from error
-    return Limits(**caps)
 
 
 def _judgments(told: dict[str, Any]) -> Table:
