@@ -91,7 +91,7 @@ def report(
 
 def _replayed(desk: Desk, set_name: str) -> tuple[list[Any], list[Any]]:
     """Where the runs of a set diverge now, and the timelines of the first of them."""
-    from pointsman.cli.evaluation.replaying import SHOWN, every, opened
+    from pointsman.cli.evaluation.given import SHOWN, every, opened
     from pointsman.evaluation.replay import Replay
     from pointsman.evaluation.replay import replay as once
     from pointsman.evaluation.report import Difference, timeline

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 SetName = Annotated[str, typer.Argument(metavar="SET", help="A set that was imported, or a file that `eval import` takes.")]
 
 
+SHOWN = 20
+"""How many runs are told one by one."""
+
+
 def opened(set_name: str, graph: str | None) -> tuple[tuple[Trace, ...], dict[str, Controlled]]:
     """The traces of a set or a file, and the graphs that they ran on, by name. Raises `NotFound`, `BadInput`."""
     from pointsman.project import Project

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pointsman.cli.desk import DONE, FINDING, Desk, Json, perform
-from pointsman.cli.evaluation.given import SetName, caps, every, opened
+from pointsman.cli.evaluation.given import SHOWN, SetName, caps, every, opened
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -24,9 +24,6 @@ Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes
 Place = Annotated[
     str | None, typer.Option("--graph", metavar="GRAPH", help="FILE:VAR of the graph, where langgraph.json does not name it.")
 ]
-
-SHOWN = 20
-"""How many runs that diverged are told one by one."""
 
 
 def replay(
