@@ -103,7 +103,6 @@ def cut(trace: Trace, *, node: str | None = None, suite: str | None = None, clus
     own = Case(
         suite=suite or (f"{trace.graph}.{node}" if node else trace.graph), graph=trace.graph, node=node, input={}, label=Label(source="recorded"),
         cluster=cluster or trace.task, run=trace.trace_id, version=trace.version, record=None if node else record.data(),
-        files={} if node is None else {digest: base64.b64encode(content).decode() for digest, content in record.files.items()},
     )  # fmt: skip
     found = [_of_run(own, trace, record)] if node is None else list(_of_node(own, record, node))
     if not found:
@@ -177,7 +176,8 @@ def _of_node(own: Case, record: Record, node: str) -> Iterator[Case]:
             for correction in corrections:
                 if correction.concerns(event, ends):
                     label = correction.label(label)
-            yield replace(own, input=_values(began, "input.", record), label=label, position=event.position)
+            given = _values(began, "input.", record)
+            yield replace(own, input=given, label=label, position=event.position, files=_files(given, record))
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +226,12 @@ def _decided(event: Event, record: Record) -> dict[str, Any]:
 
 def _values(event: Event, prefix: str, record: Record) -> dict[str, Any]:
     return {name.removeprefix(prefix): record.payloads[digest] for name, digest in event.payloads.items() if name.startswith(prefix)}
+
+
+def _files(given: Mapping[str, Any], record: Record) -> dict[str, str]:
+    """The contents of the files that the input names, by SHA-256."""
+    named = json.dumps(given)
+    return {digest: base64.b64encode(content).decode() for digest, content in record.files.items() if digest in named}
 
 
 def _text(event: Event, name: str, record: Record) -> str:

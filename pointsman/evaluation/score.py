@@ -7,12 +7,14 @@ which calls write is known only where a contract, or whoever asks, says it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pointsman.errors import BadInput
+from pointsman.evaluation.invariant import Invariant
 from pointsman.evaluation.results import Protocol, Results, Trial
+from pointsman.evaluation.scorer import Score
 from pointsman.evaluation.trace import Call, Trace
 from pointsman.price import Price
 from pointsman.tool import WORLD_UNCHANGED
@@ -31,32 +33,35 @@ def results(
     price: Price | None = None,
     minutes: float = MINUTES,
     seed: int = 0,
-    reward: Callable[[Trace], float | None] | None = None,
+    judge: Invariant | None = None,
 ) -> Results:
-    """The traces of a set as trials of their tasks; `reward` says how good a trace is where its source does not, or not well.
+    """The traces of a set as trials of their tasks, scored by `judge`, else by the reward that their source names.
 
     `price` prices the estimated tokens of traces without usage; without it their money is not known. Raises `BadInput` where a trace has no reward.
     """
-    scored = [(trace, trace.reward if reward is None else reward(trace)) for trace in traces]
-    lacking = [trace.trace_id for trace, value in scored if value is None]
-    if lacking or not scored:
-        raise BadInput(
+    lacking = [trace.trace_id for trace in traces if judge is None and trace.reward is None]
+    if lacking or not traces:
+        what = (
             f"{len(lacking)} of {len(traces)} traces of set {name} have no reward ({', '.join(lacking[:3])} …)"
-            if scored
-            else f"set {name} holds no traces",
+            if traces
+            else f"set {name} holds no traces"
+        )
+        raise BadInput(
+            what,
             undone="nothing was scored",
-            remedy="give a scorer, or make cases of them: `pointsman eval case`",
+            remedy="say what a good run is with `--by MODULE:INVARIANT`, or cut cases: `pointsman eval case`",
         )
     numbers: dict[str, int] = {}
     trials = []
-    for trace, value in scored:
+    for trace in traces:
         task = trace.task or trace.trace_id
         numbers[task] = numbers.get(task, -1) + 1
-        trials.append(_trial(trace, task, numbers[task], float(value or 0.0), price, minutes))
+        score = Score(trace.reward or 0.0) if judge is None else judge(trace)
+        trials.append(_trial(trace, task, numbers[task], score, price, minutes))
     return Results(name=name, trials=tuple(trials), protocol=_protocol(traces, price, minutes, seed), version=_version(traces))
 
 
-def _trial(trace: Trace, task: str, number: int, value: float, price: Price | None, minutes: float) -> Trial:
+def _trial(trace: Trace, task: str, number: int, score: Score, price: Price | None, minutes: float) -> Trial:
     recorded = [call.spend for call in trace.calls if call.spend is not None]
     usd = float(sum(spend.usd for spend in recorded)) if "tokens" not in trace.missing else None
     estimated = usd is None and price is not None and bool(trace.messages)
@@ -65,7 +70,7 @@ def _trial(trace: Trace, task: str, number: int, value: float, price: Price | No
     asked = sum(spend.approvals for spend in recorded)
     decisions = asked or sum(1 for event in (trace.record.events if trace.record else ()) if event.kind == "ask.decided")
     return Trial(
-        task=task, number=trace.trial if trace.trial is not None else number, score=min(1.0, max(0.0, value)), usd=usd, estimated=estimated,
+        task=task, number=trace.trial if trace.trial is not None else number, score=min(1.0, max(0.0, score.value)), why=score.why, usd=usd, estimated=estimated,
         path=tuple(call.target for call in trace.tool_calls), approvals=decisions, minutes=decisions * minutes, run=trace.trace_id,
     )  # fmt: skip
 

@@ -97,6 +97,10 @@ def test_what_nobody_judged_is_not_scored(tell: Tell) -> None:
     kept(tell, "unjudged", [conversation(1, 0, None, [])])
     code, told = tell("score", "unjudged")
     assert code == 2 and "have no reward" in told["error"]["what"]
+    Path("rules.py").write_text("from pointsman.evaluation.invariant import never\nno_booking = never('book')\nNOTHING = 5\n")
+    code, told = tell("score", "unjudged", "--by", "rules:no_booking")
+    assert (code, told["pass_k"]) == (0, {"1": 1.0})
+    assert tell("score", "unjudged", "--by", "rules:NOTHING")[0] == 2
 
 
 def test_writes_are_held_against_what_the_task_expects(tell: Tell) -> None:

@@ -61,7 +61,8 @@ def score(
         from pointsman.home import data_folder
 
         kept = archive.read(data_folder(), name)
-        found = scoring.results(name, kept.traces, price=price_of(price), seed=seed)
+        judged = None if by is None else _invariant(by)
+        found = scoring.results(name, kept.traces, price=price_of(price), seed=seed, judge=judged)
         if out is not None:
             found.write(out)
         written = scoring.writes(kept.traces, _names(writes) if writes else ())
@@ -112,6 +113,16 @@ def price_of(text: str | None) -> Any:
     except (ValueError, ArithmeticError) as error:
         raise BadInput(f"--price {text} is no price", undone="nothing was scored", remedy="give two numbers: --price 2.5/10") from error
     return Price(input=asked, output=answered)
+
+
+def _invariant(place: str) -> Any:
+    """The invariant that MODULE:NAME holds."""
+    from pointsman.project import Project
+
+    found = Project().value(place)
+    if not callable(found):
+        raise BadInput(f"{place} is no invariant", undone="nothing was scored", remedy="give one of pointsman.evaluation.invariant")
+    return found
 
 
 def _names(place: str) -> set[str]:
