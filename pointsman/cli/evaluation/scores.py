@@ -37,6 +37,10 @@ def score(
         str | None,
         typer.Option("--writes", metavar="MODULE:NAME", help="The tools that write, where the source does not say: tools.airline:WRITES."),
     ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option("--by", metavar="MODULE:NAME", help="Of a set: an invariant that says how good a run is, where its source does not."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Also write the scored trials, for `compare` and `report`.")
     ] = None,
