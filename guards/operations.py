@@ -25,8 +25,8 @@ policy = Policy(
 limits = Limits(model_calls=60, tool_calls=400, usd=2, seconds=600, approvals=30)
 """Of one delivery, which may hold ten incidents."""
 
-investigation = Limits(model_calls=18, tool_calls=32, usd=0.5)
-"""Of the agent of one incident."""
+investigation = Limits(usd=1)
+"""Of all agents of a delivery together. Each of them makes at most 18 calls of a model and 32 of tools, which follows from its eight turns."""
 
 prices = {"openai:recorded-answers": Price(input=0, output=0)}
 """Recorded answers cost nothing. A model without a list price needs a line here: with a cap on money it is not asked otherwise."""

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.anyio
 
 TRUTH: dict[str, dict[str, Any]] = json.loads((SAMPLES / "incidents.json").read_text(encoding="utf-8"))
 RECORDED = recorded(json.loads((SAMPLES / "recorded_opinions.json").read_text(encoding="utf-8")))
+STORM = [{"name": "X", "entity": "cart", "starts_at": f"2026-11-02T{8 + place:02}:00:00Z"} for place in range(11)]
 INLINE = json.loads((SAMPLES / "incidents" / "false-alarm.json").read_text(encoding="utf-8"))
 CURRENCY = {"pod": "currency-9b6e-t4", "mechanism": "errors", "because": "it fails"}
 
@@ -111,13 +112,21 @@ async def test_a_person_names_a_remedy_and_is_asked_about_it_like_anybody(open_r
     assert cluster.remedies()[1:] == ["rollback shipping in wrong-remedy"]
 
 
-@pytest.mark.parametrize("remedy", [{"action": "restart", "target": "shipping-6c5a-v8"}, {"action": "restart", "target": "moon-1"}])
+@pytest.mark.parametrize(
+    "remedy",
+    [
+        {"cluster": "wrong-remedy", "action": "restart", "target": "shipping-6c5a-v8"},
+        {"cluster": "wrong-remedy", "action": "restart", "target": "moon-1"},
+        {"cluster": "clear-cause", "action": "scale", "target": "cart"},
+    ],
+    ids=["applied already", "nothing of that name", "of another cluster"],
+)
 async def test_a_remedy_that_cannot_help_is_not_asked_about(open_runs: OpenRuns, cluster: ClusterProcess, remedy: dict[str, str]) -> None:
     async with open_runs(graph) as runs:
         run = await go(runs, "wrong-remedy")
         await runs.approve((await asked(runs, run))[0], by="dana")
         await run.settled()
-        await runs.answer((await asked(runs, run))[0], {"remedy": {"cluster": "wrong-remedy", **remedy}, "note": "again"}, by="dana")
+        await runs.answer((await asked(runs, run))[0], {"remedy": remedy, "note": "again"}, by="dana")
         await run.settled()
         [again] = await asked(runs, run)
         assert again.kind == "question"
@@ -239,6 +248,7 @@ async def test_alerts_can_be_given_as_they_are(open_runs: OpenRuns, cluster: Clu
         (b"{", "cannot be read"),
         (b'{"cluster": "ambiguous", "alerts": []}', "no alerts"),
         (b'{"cluster": "ambiguous", "alerts": [{"name": "X", "starts_at": "2026-11-02T10:00:00"}]}', "starts_at"),
+        (json.dumps({"cluster": "ambiguous", "alerts": STORM}).encode(), "11 incidents at once"),
         (b'{"cluster": "nowhere", "alerts": [{"name": "X", "starts_at": "2026-11-02T10:00:00Z"}]}', "no cluster 'nowhere'"),
     ],
 )

@@ -51,9 +51,10 @@ def test_nothing_is_made_of_noise() -> None:
     assert sum(bool(entry.suspects) for entry in told) <= 2
 
 
+@pytest.mark.parametrize("begins", [0, BEGINS - 15], ids=["all along", "for a quarter of an hour"])
 @pytest.mark.parametrize("kind", ["busy", "leak", "far", "broken"])
-def test_what_was_so_all_along_is_no_news(kind: Kind) -> None:
-    told = look(world(1, Fault(kind=kind, pod=PODS["cart"], begins=0)))
+def test_what_was_so_before_is_no_news(kind: Kind, begins: int) -> None:
+    told = look(world(1, Fault(kind=kind, pod=PODS["cart"], begins=begins)))
     assert told.verdict == "quiet"
 
 
