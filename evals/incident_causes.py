@@ -34,9 +34,10 @@ from rich.table import Table
 from evals.invoice_fields import data_folder
 from evals.nezha import Labelled, Recording, recording
 from evals.plain_deviation import VARIANTS, deviations, variants
-from nodes.incident.evidence import THRESHOLD, Mechanism, Observed
+from nodes.incident.evidence import Mechanism
 from nodes.incident.examine import HISTORY, LEAD, WINDOW
 from nodes.incident.group import Incident, grouped
+from nodes.incident.observed import THRESHOLD, Observed
 from nodes.incident.triage import Triage, triaged
 from tools.cluster import Alert
 

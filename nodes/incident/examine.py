@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from nodes.incident.entity import service_of
-from nodes.incident.evidence import Observed
 from nodes.incident.group import Incident
+from nodes.incident.observed import Observed
 from nodes.incident.state import Diagnosis, IncidentState, Opinion
 from nodes.incident.suspects import suspects
 from nodes.incident.triage import triaged

@@ -11,7 +11,8 @@ from typing import Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from nodes.incident.evidence import Evidence, Mechanism, Observed, gather
+from nodes.incident.evidence import Evidence, Mechanism, gather
+from nodes.incident.observed import Observed
 
 RATIO: Final = 2.0
 """By how much the first pod has to stand out of the second, and its score out of the threshold, for the answer to be clear."""

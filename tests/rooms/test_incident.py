@@ -79,6 +79,7 @@ async def test_an_agent_finds_what_triage_leaves_open(open_runs: OpenRuns, clust
             assert await approved(runs, run) == "done"
             [case] = await reports(runs, run)
             assert len(await intents(runs, run, "read_series")) == 2
+            assert all(event.fields["approval"] for event in await intents(runs, run, "apply_remedy"))
     assert [case["end"]] == TRUTH["ambiguous.json"]["with_model"]
     assert cluster.remedies() == ["rollback payment in ambiguous"]
     assert len(model.seen) == 2

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodes.incident.evidence import Observed
 from nodes.incident.examine import HISTORY, LEAD, WINDOW, eligible, observed
 from nodes.incident.group import grouped
+from nodes.incident.observed import Observed
 from nodes.incident.statistics import moved, onset, usual
 from nodes.incident.triage import Triage, triaged
 from samples.make_incidents import BEGINS, MINUTES, PODS, START, TOPOLOGY

@@ -1,0 +1,92 @@
+"""Telemetry as the triage looks at it: a window beside its quiet minutes, and how far each metric has moved between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from nodes.incident.statistics import Usual, Values, known, moved, onset, usual
+from tools.cluster import Metric, Telemetry, Topology
+
+THRESHOLD: Final = 5.0
+"""Scales from which a shift counts. Of normal values one in 1.7 million lies beyond; real metrics have heavier tails."""
+
+BEFORE: Final = range(3, 11)
+"""How many minutes back the minutes before a window lie; the last two are left out, since an alert comes later than what it is about."""
+
+RESOLUTION: Final[Mapping[str, float]] = {
+    "cpu": 1.0,
+    "memory": 1.0,
+    "latency": 0.005,
+    "workload": 0.5,
+    "errors": 1.0,
+    "reads": 20.0,
+    "writes": 20.0,
+    "transit": 0.005,
+}
+"""The smallest difference that a metric can mean, in its own unit: a percent, five milliseconds, half a request a second, twenty system calls a minute."""
+
+
+class Observed:
+    """A window of telemetry beside its quiet minutes, and what a cluster is made of.
+
+    `window` and `quiet` are minutes of the telemetry, from 0. A shift is measured from the quiet minutes and from `BEFORE`, the minutes
+    right before the window, both in scales of the quiet ones; the smaller one counts: what was so all along is no news.
+    """
+
+    def __init__(self, telemetry: Telemetry, topology: Topology, window: range, quiet: Sequence[int], threshold: float = THRESHOLD) -> None:
+        self.topology = topology
+        self.threshold = threshold
+        self._window, self._quiet = window, quiet
+        before = [minute for minute in (window.start - back for back in BEFORE) if minute >= 0]
+        self._before = before or list(range(window.start))
+        self._series: dict[str, dict[str, Values]] = {"transit": _transit(telemetry)}
+        for series in telemetry.series:
+            self._series.setdefault(series.metric, {})[series.subject] = series.values
+        self._usual: dict[tuple[str, str], Usual | None] = {}
+
+    def subjects(self, metric: str) -> list[str]:
+        """Whatever has the metric: pods, or edges."""
+        return sorted(self._series.get(metric, ()))
+
+    def usually(self, subject: str, metric: str) -> Usual | None:
+        """Where the metric is in the quiet minutes."""
+        if (subject, metric) not in self._usual:
+            self._usual[subject, metric] = usual(self.at(subject, metric, self._quiet), RESOLUTION[metric])
+        return self._usual[subject, metric]
+
+    def shift(self, subject: str, metric: str) -> float:
+        """How far the metric has moved, in scales; signed."""
+        level = self.usually(subject, metric)
+        shift = moved(level, self.now(subject, metric))
+        before = self.at(subject, metric, self._before)
+        if not known(before):
+            return shift
+        news = shift - moved(level, before)
+        return min(shift, news, key=abs) if shift * news > 0 else 0.0
+
+    def since(self, subject: str, metric: str) -> int | None:
+        """The minute of the window in which it began to."""
+        return onset(self.usually(subject, metric), self.now(subject, metric), self.threshold)
+
+    def now(self, subject: str, metric: str) -> list[float | None]:
+        """The metric in the window."""
+        return self.at(subject, metric, self._window)
+
+    def of_service(self, service: str, metric: Metric) -> float:
+        """The largest shift among a service's pods."""
+        return max((self.shift(pod, metric) for pod in self.topology.pods_of(service)), key=abs, default=0.0)
+
+    def at(self, subject: str, metric: str, minutes: Sequence[int]) -> list[float | None]:
+        """The metric in some minutes; those beyond its end are left out."""
+        values = self._series.get(metric, {}).get(subject, ())
+        return [values[minute] for minute in minutes if minute < len(values)]
+
+
+def _transit(telemetry: Telemetry) -> dict[str, Values]:
+    """Seconds that a call of each edge spends between the caller's and the callee's side of the mesh."""
+    callee = telemetry.of("callee_latency")
+    return {
+        edge: tuple(None if one is None or other is None else one - other for one, other in zip(values, callee.get(edge, ()), strict=False))
+        for edge, values in telemetry.of("caller_latency").items()
+    }
