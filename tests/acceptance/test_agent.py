@@ -298,3 +298,48 @@ async def test_what_was_said_is_whole_after_a_stop(open_runs: OpenRuns, world: W
         await approve_all(runs, run)
     assert [message.type for message in model.seen[-1]] == ["system", "human", "ai", "tool", "ai", "tool"]
     assert model.seen[-1][:4] == model.seen[1]
+
+
+async def test_a_middleware_that_swallows_its_end_does_not_change_it(open_runs: OpenRuns, world: World) -> None:
+    """LangChain's retries of a model catch everything, and go on with the error as an answer."""
+    retry = ModelRetryMiddleware(max_retries=2, initial_delay=0, jitter=False)
+    model = ScriptedModel([calls(("look", {"x": 1}))])
+    ran = await ended(open_runs, fenced(model, tools=(world.tools().look,), middleware=(retry,)))
+    assert (ran.exit, world.count("look"), len(model.seen)) == ("loop", 2, 3)
+
+
+async def test_a_middleware_that_goes_round_without_the_model_comes_to_an_end(open_runs: OpenRuns) -> None:
+    from langchain.agents.middleware import hook_config
+
+    class Entry(AgentMiddleware):
+        async def abefore_model(self, state: Any, runtime: Any) -> None:
+            return None
+
+    class Round(AgentMiddleware):
+        @hook_config(can_jump_to=["model"])
+        async def abefore_model(self, state: Any, runtime: Any) -> Any:
+            return {"jump_to": "model"}
+
+    model = ScriptedModel([FOUND])
+    ran = await ended(open_runs, fenced(model, middleware=(Entry(), Round()), turns=2))
+    assert (ran.exit, model.seen) == ("limit", [])
+    assert "supersteps" in ran.reason
+
+
+async def test_a_question_of_one_call_comes_before_the_end_that_another_brings(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+    model = ScriptedModel([calls(("pay", {"amount": 1}), *[("look", {"x": 1})] * 3), FOUND])
+    graph = fenced(model, policy=Policy(allow(), ask("pay")), tools=(t.look,), effects=(t.pay,))
+    async with open_runs(graph) as runs:
+        run, summary = await go(runs, {"text": "x"})
+        assert (summary.state, world.count("look")) == ("waiting", 2)
+        assert (await approve_all(runs, run)).state == "done"
+        ran = await seen(runs, run)
+    assert (ran.exit, world.count("pay"), world.count("look"), len(model.seen)) == ("loop", 1, 2, 1)
+
+
+async def test_two_equal_calls_in_one_turn_are_two_calls(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+    model = ScriptedModel([calls(("pay", {"amount": 1}), ("pay", {"amount": 1})), FOUND])
+    ran = await ended(open_runs, fenced(model, policy=Policy(allow()), effects=(t.pay,)))
+    assert (ran.exit, world.calls, len(world.keys)) == ("answered", [("pay", 1), ("pay", 1)], 2)
