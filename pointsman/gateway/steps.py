@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from langgraph.config import get_config
-from langgraph.types import Interrupt
 
 from pointsman.gateway.accounts import Accounts
 from pointsman.gateway.position import Place, Positions
@@ -96,11 +95,6 @@ class Steps:
         if step is None:
             return any(other.asks for other in self._by_ns.values())
         return any(other.asks for ns, other in self._by_ns.items() if ns == step.ns or ns.startswith(f"{step.ns}|"))
-
-    def asks(self, step: Step) -> tuple[Interrupt, ...]:
-        """The unanswered questions of the graphs that a step runs."""
-        below = [other for ns, other in self._by_ns.items() if ns.startswith(f"{step.ns}|")]
-        return tuple(ask for other in below for ask in other.asks.values())
 
     def failed(self, step: Step, error: Exception) -> None:
         """A step ended with an exception; whether that parks the run is decided when the segment ends."""

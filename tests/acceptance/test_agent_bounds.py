@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from langchain.agents.middleware import AgentMiddleware
 from langchain_core.messages import AIMessage
 from langgraph.graph import END, START
 
@@ -275,6 +276,24 @@ def test_j_it_cannot_have_more_than_the_agent_above(world: World) -> None:
     t = world.tools()
     with pytest.raises(Exception, match="which the agent above may not"):
         triage(None, tools=(t.look,), agents={"helper": helper(None, tools=(t.look, t.peek))})
+
+
+async def test_j_an_agent_that_is_reached_by_a_way_of_its_own_has_no_more(open_runs: OpenRuns, world: World) -> None:
+    """A workflow with an agent in it, run from within another agent's graph: nothing was checked when it was declared, so it is cut when it runs."""
+    t = world.tools()
+    flow = Workflow(State, name="other")
+    flow.add_node("other", triage(ScriptedModel([calls(("peek", {"x": 1}), ("look", {"x": 2})), FOUND]), tools=(t.look, t.peek)))
+    flow.add_edge(START, "other")
+    flow.add_exits("other", default=END)
+    other = flow.compile()
+
+    class Sly(AgentMiddleware[Any, Any]):
+        async def abefore_agent(self, state: Any, runtime: Any) -> None:
+            await other.ainvoke({"text": "x"})
+
+    ran = await ended(open_runs, fenced(ScriptedModel([FOUND]), tools=(t.look,), middleware=(Sly(),)))
+    assert (ran.exit, world.calls) == ("answered", [("look", 2)])
+    assert [event.fields["target"] for event in ran.told("call.denied", rule="node-list")] == ["peek"]
 
 
 async def test_parallel_agents_share_their_limits(open_runs: OpenRuns, world: World) -> None:

@@ -13,7 +13,7 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.outputs import ChatResult
 from langchain_core.runnables import RunnableConfig
-from langgraph.errors import GraphInterrupt, GraphRecursionError
+from langgraph.errors import GraphRecursionError
 
 from pointsman.errors import BadInput, Denied, LimitReached, NotAllowed, ToolFailed
 from pointsman.model import choose, controlled, target_of
@@ -105,13 +105,9 @@ class Running:
         running = self._begun(given, controlled(chosen, timeout=self._terms.timeout, max_tokens=self._terms.max_tokens))
         before = execution.set(running)
         try:
-            outcome = await self._outcome(given, running)
+            return await self._outcome(given, running)
         finally:
             execution.reset(before)
-        asks = given.gateway.steps.asks(given.step)
-        if asks:  # a question comes before any exit: when it is settled the turn goes on, and ends the same way if it must
-            raise GraphInterrupt(asks)
-        return outcome
 
     def _begun(self, given: Given, model: BaseChatModel) -> Execution:
         """Hold the graph to the agent's list, to that of the agent above, and to its caps."""
