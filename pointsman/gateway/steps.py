@@ -35,7 +35,7 @@ class Steps:
         """The step that is being executed here. Raises `RuntimeError` outside one."""
         config = get_config()
         ns = config["configurable"]["checkpoint_ns"]
-        attempt = self.attempt(ns, _node_attempt(config))
+        attempt = self.attempt(_node_attempt(config))
         found = self.find(ns)
         if found is None or found.attempt != attempt:  # a node of a plain subgraph: nobody announced it
             # Known since its start was announced; a caller's own metadata may have taken the place of LangGraph's.
@@ -62,10 +62,9 @@ class Steps:
             found = self._by_levels.get(levels)
         return found
 
-    def attempt(self, ns: str, node_attempt: int) -> str:
-        """The try that LangGraph's n-th attempt of a node is: a park begins new ones, and so does an attempt of a step around it."""
-        above = self.above(ns)
-        return f"{self._parks if above is None else above.attempt}.{node_attempt}"
+    def attempt(self, node_attempt: int) -> str:
+        """The try that LangGraph's n-th attempt of a node is: a park begins new ones. Steps of a graph that the node runs count with it."""
+        return f"{self._parks}.{node_attempt}"
 
     def begin(self, step: Step) -> Step:
         """Follow a step from here on, under the guards of the steps around it."""

@@ -185,7 +185,7 @@ async def _begin(node: Node, state: Any, config: RunnableConfig, runtime: Runtim
     attempt = runtime.execution_info.node_attempt if runtime.execution_info else 1
     policies = gateway.steps.policies(place, node.policies)
     account = gateway.steps.account(place, node.limits, node.around)
-    step = Step(place, gateway.steps.attempt(place.ns, attempt), account, policies, node.tools, node.calls)
+    step = Step(place, gateway.steps.attempt(attempt), account, policies, node.tools, node.calls)
     gateway.steps.begin(step)
     gateway.journal.drop(place.task)
     shown = fields_of(_narrow(node, state))

@@ -18,7 +18,7 @@ from langchain_core.messages import AIMessage
 from langgraph.types import RetryPolicy
 
 from pointsman import Limits, Policy, allow, ask, deny
-from pointsman.errors import BadInput, ModelBusy
+from pointsman.errors import BadInput, ModelBusy, ToolFailed
 from pointsman.testing import ScriptedModel, calls, says
 from tests.acceptance.fenced import FOUND, ended, fenced, seen, triage
 from tests.acceptance.world import OpenRuns, World, approve_all, go, open_items, output, told
@@ -343,3 +343,19 @@ async def test_two_equal_calls_in_one_turn_are_two_calls(open_runs: OpenRuns, wo
     model = ScriptedModel([calls(("pay", {"amount": 1}), ("pay", {"amount": 1})), FOUND])
     ran = await ended(open_runs, fenced(model, policy=Policy(allow()), effects=(t.pay,)))
     assert (ran.exit, world.calls, len(world.keys)) == ("answered", [("pay", 1), ("pay", 1)], 2)
+
+
+async def test_a_node_that_is_tried_again_makes_its_failed_call_again(open_runs: OpenRuns, world: World) -> None:
+    class Strict(AgentMiddleware):
+        async def awrap_tool_call(self, request: Any, handler: Any) -> Any:
+            try:
+                return await handler(request)
+            except ToolFailed as error:
+                world.broken = set()
+                raise ValueError("strict") from error
+
+    world.broken = {("look", 1)}
+    model = ScriptedModel([calls(("look", {"x": 1})), FOUND])
+    retry = RetryPolicy(max_attempts=2, initial_interval=0.0, retry_on=ValueError)
+    ran = await ended(open_runs, fenced(model, tools=(world.tools().look,), middleware=(Strict(),), retry=retry))
+    assert (ran.exit, world.count("look"), len(model.seen)) == ("answered", 2, 2)

@@ -7,9 +7,10 @@ from langchain_core.messages import AIMessage
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import MessagesState
 from langgraph.prebuilt import ToolNode
+from langgraph.types import RetryPolicy
 
 from pointsman import Policy, allow, arg, ask, code, deny, effect
-from pointsman.errors import BadInput, Denied
+from pointsman.errors import BadInput, Denied, ToolFailed
 from tests.acceptance.world import OpenRuns, State, World, approve_all, flow, go, line, outcomes, output, told
 
 pytestmark = pytest.mark.anyio
@@ -151,3 +152,35 @@ async def test_an_effect_that_no_rule_allows_is_denied(open_runs: OpenRuns, worl
     async with open_runs(graph.compile()) as runs:
         run, _ = await go(runs, {"amount": 5})
         assert ((await output(runs, run))["log"], world.calls) == (["no"], [])
+
+
+async def test_a_graph_that_is_tried_again_makes_its_failed_call_again(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+    world.broken = {("look", 1)}
+
+    async def ask_inside(state: State) -> State:
+        try:
+            return {"log": [await t.look.ainvoke({"x": 1})]}
+        finally:
+            world.broken = set()
+
+    inner = StateGraph(State).add_node("inner", ask_inside).add_edge(START, "inner").compile()
+    graph = flow()
+    graph.add_node("outer", inner, retry_policy=RetryPolicy(max_attempts=2, initial_interval=0.0, retry_on=ToolFailed))
+    graph.add_edge(START, "outer")
+    async with open_runs(graph.compile()) as runs:
+        run, summary = await go(runs)
+        assert (summary.state, await outcomes(runs, run), world.count("look")) == ("done", ["failed", "done"], 2)
+
+
+async def test_a_body_may_call_a_tool_after_it_ran_a_graph(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+    inner = StateGraph(State).add_node("inner", lambda state: {"log": ["inside"]}).add_edge(START, "inner").compile()
+
+    async def work(state: State, ctx: Any) -> State:
+        await inner.ainvoke({})
+        return {"log": [await ctx.call(t.look, x=1)]}
+
+    async with open_runs(line(("work", code(work, tools=(t.look,))))) as runs:
+        run, summary = await go(runs)
+        assert (summary.state, (await output(runs, run))["log"]) == ("done", ["saw 1"])

@@ -384,10 +384,22 @@ def _capped() -> Any:
 # agent: parallel calls, one of which asks; an effect beside it; a turn after them
 
 
+@tool(effect="read", key="key")
+def would(to: str, key: str = "") -> str:
+    """Says what a delivery would do."""
+    return str(call(outside(), "would", to, key)["body"])
+
+
+@tool(effect="send", sinks=("to",), key="key", preview=would)
+def hand(to: str, key: str = "") -> list[str]:
+    """Deliver something by hand; who decides on it is shown what it would do."""
+    return [call(outside(), "deliver", to, key)["body"]]
+
+
 def acted(messages: list[Any], offered: list[str]) -> Any:
     """What the agent's model says, by how far the conversation is."""
     turns = [
-        calls(("look", {"what": "a"}), ("deliver", {"to": "x"}), ("deliver", {"to": "y"}), ("look", {"what": "b"})),
+        calls(("look", {"what": "a"}), ("hand", {"to": "x"}), ("hand", {"to": "y"}), ("look", {"what": "b"})),
         calls(("look", {"what": "c"})),
         says(answer="delivered"),
     ]
@@ -395,9 +407,9 @@ def acted(messages: list[Any], offered: list[str]) -> Any:
 
 
 def _agent() -> Any:
-    flow = Workflow(State, name="agent", policy=Policy(allow(), ask("deliver", when=arg("to") == "y")))
+    flow = Workflow(State, name="agent", policy=Policy(allow(), ask("hand", when=arg("to") == "y")))
     given = {"reads": ("to",), "writes": "note", "returns": str, "prompt": "Deliver to {to}."}
-    flow.add_node("work", agent(tools=(look,), effects=(deliver,), model=ScriptedModel(acted), **given))
+    flow.add_node("work", agent(tools=(look,), effects=(hand,), model=ScriptedModel(acted), **given))
     flow.add_node("after", nothing)
     flow.add_edge(START, "work")
     flow.add_exits("work", answered="after", default=FAILED)
