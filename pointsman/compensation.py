@@ -70,7 +70,9 @@ def compensation_of(graph: Controlled) -> Controlled:
 
     builder = graph.builder
     assert isinstance(builder, Workflow)
-    flow = Workflow(Undoing, name=f"{graph.plan.name}{SUFFIX}", policy=builder.policy, limits=builder.limits)
+    # Guards of what a node of the first graph receives or writes have nothing here to look at; those of calls do.
+    guards = tuple(guard for guard in builder.guards if guard.on in ("arguments", "result"))
+    flow = Workflow(Undoing, name=f"{graph.plan.name}{SUFFIX}", policy=builder.policy, limits=builder.limits, guards=guards)
     node = Node(
         kind="compensation", subject=compensation_of, execute=execute, writes=("undone",), tools=frozenset(by.name for by in undoing),
         contracts=undoing, exits=("done", "denied", "rejected", "expired"),

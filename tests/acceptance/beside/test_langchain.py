@@ -15,6 +15,7 @@ from langchain.agents.middleware import (
     HumanInTheLoopMiddleware,
     ModelCallLimitMiddleware,
     ModelRetryMiddleware,
+    SummarizationMiddleware,
     ToolCallLimitMiddleware,
     ToolRetryMiddleware,
     hook_config,
@@ -137,6 +138,40 @@ async def test_a_limit_counts_retries_of_a_tool(open_runs: OpenRuns, world: Worl
     async with open_runs(graph) as runs:
         _, summary = await go(runs, {"text": "x"})
         assert (summary.state, world.count("look")) == ("done", 1)
+
+
+async def test_a_limit_counts_summaries(open_runs: OpenRuns, world: World) -> None:
+    def middlewares(short: ScriptedModel) -> Any:
+        return SummarizationMiddleware(model=short, trigger=("messages", 4), keep=("messages", 1))
+
+    _, look = theirs(world)
+    model, short = ScriptedModel(for_ever("look", "x")), ScriptedModel([AIMessage("they looked")], name_="short")
+    limit: Any = ModelCallLimitMiddleware(run_limit=4)
+    await create_agent(model, [look], middleware=[limit, middlewares(short)]).ainvoke(ASKED)
+    assert len(model.seen) + len(short.seen) > 4, "a limit of 4 in LangChain, and the calls that write summaries beside it"
+
+    model, short = ScriptedModel(for_ever("look", "x")), ScriptedModel([AIMessage("they looked")], name_="short")
+    graph = fenced(model, limits=Limits(model_calls=4), tools=(world.tools().look,), middleware=(middlewares(short),))
+    async with open_runs(graph) as runs:
+        run, summary = await go(runs, {"text": "x"})
+        assert (summary.state, (await output(runs, run))["ends"]) == ("done", ["limit"])
+        assert len(model.seen) + len(short.seen) == 4
+        assert len(short.seen) > 0
+
+
+async def test_a_tool_that_is_new_is_not_approved_by_silence(open_runs: OpenRuns, world: World) -> None:
+    pay, look = theirs(world)
+    guard: Any = HumanInTheLoopMiddleware({"look": True})  # `pay` was added to the tools since
+    model = ScriptedModel([calls(("pay", {"amount": 5})), says(answer="paid")])
+    await create_agent(model, [pay, look], middleware=[guard], checkpointer=InMemorySaver()).ainvoke(ASKED, THREAD)
+    assert world.calls == [("pay", 5)], "nobody was asked in LangChain: what is not listed is approved"
+
+    world.calls.clear()
+    model = ScriptedModel([calls(("pay", {"amount": 5})), says(answer="paid")])
+    graph = fenced(model, policy=Policy(ask("look")), tools=(world.tools().look,), effects=(world.tools().pay,))
+    async with open_runs(graph) as runs:
+        _, summary = await go(runs, {"text": "x"})
+        assert (summary.state, world.calls) == ("done", [])
 
 
 async def test_a_limit_spans_all_executions_of_an_agent(open_runs: OpenRuns, world: World) -> None:
