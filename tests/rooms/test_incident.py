@@ -236,6 +236,21 @@ async def test_a_delivery_twice_is_one_run_and_its_alerts_again_are_a_duplicate(
     assert cluster.remedies() == ["scale cart in clear-cause"]
 
 
+async def test_a_cluster_that_is_down_parks_the_run_which_goes_on_when_it_is_back(open_runs: OpenRuns, cluster: ClusterProcess) -> None:
+    async with open_runs(graph) as runs:
+        run = await go(runs, "clear-cause")
+        cluster.kill()
+        [item] = await asked(runs, run)
+        await runs.approve(item, by="dana")
+        assert (await run.settled()).state == "parked"
+        cluster.start()
+        await runs.resume(run)
+        await run.settled()
+        assert await approved(runs, run) == "done"
+        assert [case["end"] for case in await reports(runs, run)] == ["resolved"]
+    assert cluster.remedies() == ["scale cart in clear-cause"]
+
+
 async def test_alerts_can_be_given_as_they_are(open_runs: OpenRuns, cluster: ClusterProcess) -> None:
     async with open_runs(graph) as runs:
         run = await runs.start("incident", {"delivery": INLINE})
