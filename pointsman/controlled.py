@@ -59,7 +59,8 @@ class Controlled(CompiledStateGraph[Any, Any, Any, Any]):
                     yield part
             return
         entry = await enter(self, input, config)
-        opening = Segment.open(self.plan, entry.input, merge_configs(self.config, entry.config))
+        place = merge_configs(self.config, entry.config).get("configurable", {})
+        opening = Segment.open(self.plan, entry.input, entry.config or {}, place)
         async with entry.telling(), opening as (segment, given, own):
             options |= {"durability": "sync", "control": segment.control}
             # Closed before the segment is: a stream that is abandoned leaves nothing of it running.

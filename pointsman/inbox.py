@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from pointsman.approval import Approvals
-from pointsman.journal import events_of, payloads_of
+from pointsman.journal import events_of
 from pointsman.lease import Owner
 
 
@@ -37,7 +38,7 @@ async def items(owner: Owner, role: str | None = None) -> Sequence[Item]:
     """Those that wait; those that `role` may say something to, where one is named."""
     found = []
     for row in await owner.store.fetch("inbox", role, role):
-        card = (await payloads_of(owner.store, row["run_id"], [row["card_digest"]])).get(row["card_digest"], {})
+        card = json.loads(row["card"]) if row["card"] is not None else {}
         shown = {name: row[name] for name in ("approval_id", "run_id", "graph", "node", "tool", "role", "card_digest", "expires_at")}
         approved: tuple[str, ...] = ()
         if card.get("quorum") or card.get("also"):

@@ -126,6 +126,8 @@ def _checked(graph: Controlled, patch: Mapping[str, Any]) -> dict[str, Any]:
             checked[name] = schema.revive(name, canonical.encode(value))
         except ValidationError as error:
             faults += schema_faults(name, error)
+        except ValueError as error:
+            faults.append(str(error))
     if faults:
         raise BadInput(
             f"the patch does not fit the state: {'; '.join(faults)}", undone="nothing was forked", remedy="give values of the fields' types"

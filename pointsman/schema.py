@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Any, NotRequired, Required, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NotRequired, Required, get_args, get_origin, get_type_hints
 
+from langchain_core.messages import AnyMessage, BaseMessage, convert_to_messages
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from typing_extensions import is_typeddict
 
@@ -26,8 +27,14 @@ class Schema:
     """Field names and types of a state, from a TypedDict, a dataclass or a pydantic model."""
 
     def __init__(self, declared: Any) -> None:
-        hints = get_type_hints(declared) if hasattr(declared, "__annotations__") else {}
+        annotated = hasattr(declared, "__annotations__")
+        hints = get_type_hints(declared) if annotated else {}
         self.types: dict[str, Any] = {name: _bare(hint) for name, hint in hints.items()}
+        whole = get_type_hints(declared, include_extras=True) if annotated else {}
+        self._read: dict[str, Any] = {
+            name: list[AnyMessage] if _messages(hint) else _bare(whole[name]) for name, hint in self.types.items()
+        }
+        """What values of the fields are read as: the types with what tells the members of a union apart."""
 
     def check_input(self, given: Any, folder: Path) -> dict[str, Any]:
         """The fields of an input with their types; files it names are kept under `folder`. Raises `BadInput` that lists every fault."""
@@ -37,11 +44,11 @@ class Schema:
         for name, value in fields.items():
             if name in self.types:
                 try:
-                    is_path = self.types[name] is InputFile and isinstance(value, str | Path)
-                    taken = InputFile.take(value, folder) if is_path else value
-                    checked[name] = _adapter(self.types[name]).validate_python(taken)
+                    checked[name] = _adapter(self._read[name]).validate_python(self._taken(name, value, folder))
                 except ValidationError as error:
                     wrong += faults(name, error)
+                except (ValueError, TypeError, NotImplementedError) as error:  # LangChain's own, of what is no message
+                    wrong.append(f"{name}: {error}")
         if wrong:
             raise BadInput(
                 "the input does not fit the workflow's state: " + "; ".join(wrong),
@@ -52,7 +59,18 @@ class Schema:
 
     def revive(self, name: str, tree: Any) -> Any:
         """A recorded value of a field, as its type. Raises `ValueError` where the type has changed since."""
-        return _adapter(self.types.get(name, Any)).validate_python(canonical.decode(tree))
+        try:
+            return _adapter(self._read.get(name, Any)).validate_python(canonical.decode(tree))
+        except TypeError as error:
+            raise ValueError(f"{name}: this is not of the field's type: {error}") from error
+
+    def _taken(self, name: str, value: Any, folder: Path) -> Any:
+        """What a caller gives for a field: of a path the file that is there, of whatever LangGraph takes for messages the messages."""
+        if self.types[name] is InputFile and isinstance(value, str | Path):
+            return InputFile.take(value, folder)
+        if self._read[name] == list[AnyMessage]:
+            return convert_to_messages(value if isinstance(value, list) else [value])
+        return value
 
     def classes(self) -> tuple[tuple[str, str], ...]:
         """(module, name) of every class that values of the state can have: what a checkpoint may revive."""
@@ -80,9 +98,17 @@ def _as_fields(given: Any) -> dict[str, Any]:
 
 
 def _bare(hint: Any) -> Any:
-    while get_origin(hint) in (Required, NotRequired):
+    while get_origin(hint) in (Required, NotRequired, Annotated):
         hint = get_args(hint)[0]
     return hint
+
+
+def _messages(hint: Any) -> bool:
+    """Whether a type is a list of LangChain's messages, one kind of them or several: then each is of the kind that it says."""
+    if get_origin(hint) not in (list, Sequence):
+        return False
+    items = [kind for item in get_args(hint) for kind in get_args(item) or (item,)]
+    return all(isinstance(kind, type) and issubclass(kind, BaseMessage) for kind in items)
 
 
 def _classes(hint: Any, seen: set[int]) -> Iterator[type]:

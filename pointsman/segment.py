@@ -91,13 +91,14 @@ class Segment:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, plan: Plan, input: Any, config: RunnableConfig) -> AsyncIterator[tuple[Segment, Any, RunnableConfig]]:
-        """A segment of the run that `config` addresses, with the input and the config to stream it with.
+    async def open(
+        cls, plan: Plan, input: Any, config: RunnableConfig, place: Mapping[str, Any]
+    ) -> AsyncIterator[tuple[Segment, Any, RunnableConfig]]:
+        """A segment of the run that `place` addresses (LangGraph's configurable), with the input and the config to stream it with.
 
         A new input on a thread without an unfinished run is accepted as a new run. Raises `Conflict` for what is refused from
         outside (goto, update, new input on an unfinished run), `LeaseHeld`, `VersionMismatch`.
         """
-        place = config.get("configurable", {})
         owner = place.get(OWNER) or owner_here.get()
         async with contextlib.AsyncExitStack() as stack:
             if owner is None:

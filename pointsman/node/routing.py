@@ -7,19 +7,24 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableConfig
+from langgraph.runtime import Runtime
 from langgraph.types import Send
 
 from pointsman.errors import BadInput
 from pointsman.gateway import KEY, Gateway
 from pointsman.node import Node
-from pointsman.node.declared import signature
+from pointsman.node.declared import input_schema, parameters, signature
+
+INJECTED = ("config", "runtime", "writer", "store")
+"""What a router may ask for by parameter name besides the state."""
 
 
 def router(path: Any, declared: Mapping[Hashable, str], max_items: int | None) -> Callable[..., Any]:
     """`path`, with what it chose put on record."""
-    wanted = inspect.signature(path).parameters if inspect.isroutine(path) else {}
+    wanted = [name for name in parameters(path)[1:] if name in INJECTED]
+    function = path.func if hasattr(path, "func") and not inspect.isroutine(path) else path
 
-    async def route(state: Any, config: RunnableConfig) -> Any:
+    async def route(state: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
         step = _step(config)
         if step is not None and step.exit != "done":
             return []
@@ -28,7 +33,8 @@ def router(path: Any, declared: Mapping[Hashable, str], max_items: int | None) -
             if isinstance(path, Runnable):
                 chosen = await path.ainvoke(state, config)
             else:
-                chosen = path(state, config) if len(wanted) > 1 else path(state)
+                offered = {"config": config, "runtime": runtime, "writer": runtime.stream_writer, "store": runtime.store}
+                chosen = path(state, **{name: offered[name] for name in wanted})
                 chosen = await chosen if inspect.isawaitable(chosen) else chosen
             targets = list(chosen) if isinstance(chosen, list | tuple) else [chosen]
             _check([target for target in targets if isinstance(target, Send)], declared, max_items)
@@ -42,8 +48,9 @@ def router(path: Any, declared: Mapping[Hashable, str], max_items: int | None) -
         return targets
 
     route.__wrapped__ = path  # type: ignore[attr-defined]
-    setattr(route, "__signature__", signature("state", "config"))  # noqa: B010 - functions have no such attribute to a type checker
-    route.__annotations__ = {}
+    setattr(route, "__signature__", signature("state", "config", "runtime"))  # noqa: B010 - functions have no such attribute to a type checker
+    read = input_schema(function)  # what it reads of the state may be another node's private field
+    route.__annotations__ = {} if read is None else {"state": read}
     return route
 
 

@@ -125,7 +125,8 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s::text[], 'open', %s) ON CONFLICT DO N
 SELECT * FROM pointsman.approval WHERE run_id = %s ORDER BY opened_at
 
 -- name: inbox
-SELECT a.*, r.graph FROM pointsman.approval a JOIN pointsman.run r USING (run_id)
+SELECT a.*, r.graph, p.body AS card FROM pointsman.approval a JOIN pointsman.run r USING (run_id)
+LEFT JOIN pointsman.payload p ON p.run_id = a.run_id AND p.digest = a.card_digest
 WHERE a.state = 'open' AND r.state IN ('waiting', 'parked') AND (%s::text IS NULL OR a.roles IS NULL OR %s = ANY (a.roles)) ORDER BY a.opened_at
 
 -- name: closed_approvals
