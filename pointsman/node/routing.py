@@ -69,19 +69,20 @@ def _check(sends: list[Send], declared: Mapping[Hashable, str], max_items: int |
 def exits(part: Node, otherwise: Callable[..., Any] | None = None) -> Callable[..., Any]:
     """A router that takes a node's exit to where it leads; what the router `otherwise` says, or its plain edges, where no exit was taken."""
 
-    async def taken(state: Any, config: RunnableConfig) -> Any:
+    async def taken(state: Any, config: RunnableConfig, runtime: Runtime[Any]) -> Any:
         step = _step(config)
         assert step is not None
         if step.exit in part.routes:
             config["configurable"][KEY].route(step, [part.routes[step.exit]])
             return step.exit
         if otherwise is not None:
-            return await otherwise(state, config)
+            return await otherwise(state, config, runtime)
         if part.edges:
             config["configurable"][KEY].route(step, list(part.edges))
         return [f"to {target}" for target in part.edges]
 
-    taken.__annotations__ = {}
+    setattr(taken, "__signature__", signature("state", "config", "runtime"))  # noqa: B010 - functions have no such attribute to a type checker
+    taken.__annotations__ = {} if otherwise is None else otherwise.__annotations__
     return taken
 
 

@@ -141,6 +141,22 @@ async def test_what_a_graph_is_configured_with_counts_once(open_runs: OpenRuns) 
     assert (await alike(open_runs, build, {"log": []}))["log"] == [["mine"], 2]
 
 
+async def test_a_router_beside_exits_reads_what_it_reads_elsewhere(open_runs: OpenRuns) -> None:
+    def keep(state: State) -> Secret:
+        return {"secret": 7}
+
+    def by_secret(state: Secret, runtime: Runtime[Any]) -> Literal["again", "end"]:
+        return "again" if state["secret"] == runtime.context else "end"
+
+    graph = Workflow(State, context_schema=int)
+    graph.add_node("keep", keep).add_node("again", notes("again"), max_visits=2).add_node("end", notes("end")).add_node(
+        "over", notes("over")
+    )
+    graph.add_edge(START, "keep").add_edge("keep", "again").add_exits("again", limit="over").add_conditional_edges("again", by_secret)
+    async with open_runs():
+        assert (await graph.compile().ainvoke({"log": []}, context=7))["log"] == ["again", "again", "over"]
+
+
 SAID: list[Any] = [
     [HumanMessage("hello", id="1")],
     HumanMessage("hello", id="1"),
