@@ -152,7 +152,8 @@ def _instant(value: datetime) -> Any:
 
 def _object(fields: Mapping[Any, Any]) -> Any:
     if all(isinstance(key, str) and not key.startswith("$") for key in fields):
-        return {_text(key): encode(item) for key, item in fields.items()}
+        # In the order in which the bytes will have them: a value is the same whether it was ever written or not.
+        return {_text(key): encode(fields[key]) for key in sorted(fields)}
     if any(isinstance(key, tuple | frozenset) for key in fields):
         raise BadInput("a mapping with tuples or sets as keys has no canonical form", remedy="use texts, numbers or dates as keys")
     pairs = [[encode(key), encode(item)] for key, item in fields.items()]

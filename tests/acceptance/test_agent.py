@@ -19,6 +19,8 @@ from langgraph.types import RetryPolicy
 
 from pointsman import Limits, Policy, allow, ask, deny
 from pointsman.errors import BadInput, ModelBusy, ToolFailed
+from pointsman.evaluation.journaled import trace_of
+from pointsman.evaluation.replay import replay
 from pointsman.testing import ScriptedModel, calls, says
 from tests.acceptance.fenced import FOUND, ended, fenced, seen, triage
 from tests.acceptance.world import OpenRuns, World, approve_all, go, open_items, output, told
@@ -70,6 +72,9 @@ async def test_parallel_calls_that_ask_are_answered_each_for_itself(open_runs: O
         observed = [message for message in model.seen[1] if message.type == "tool"]
         assert [message.status for message in observed].count("error") == 1
         assert (await output(runs, run))["end"] == "answered"
+        again = await replay(graph, await trace_of(runs, run))
+        assert again.identical, again.data()
+        assert (len(model.seen), world.asked("pay")) == (2, [2, 1])
 
 
 async def test_studio_sees_the_inside(world: World) -> None:

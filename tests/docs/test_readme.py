@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/agents.md", "docs/studio.md", "docs/incident.md")
+DOCUMENTS = (
+    "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/agents.md", "docs/evaluation.md", "docs/studio.md", "docs/incident.md",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -209,3 +210,11 @@ def test_the_decimal_context_of_the_caller_does_not_matter() -> None:
         context.prec = 3
         narrow = canonical.digest(value)
     assert narrow == canonical.digest(value)
+
+
+def test_the_order_of_names_is_that_of_the_bytes() -> None:
+    """Else a value that was written and read would be told in another order than one that never was."""
+    value = {"b": 1, "a": {"d": [{"z": 1, "y": 2}], "c": 2}}
+    tree = canonical.encode(value)
+    assert json.dumps(tree) == json.dumps(json.loads(canonical.dumps(tree)))
+    assert json.dumps(canonical.decode(tree)) == json.dumps(canonical.decode(json.loads(canonical.dumps(tree))))
