@@ -21,7 +21,7 @@ from pointsman import Limits, Policy, allow, ask, deny
 from pointsman.errors import BadInput, ModelBusy, ToolFailed
 from pointsman.evaluation.journaled import trace_of
 from pointsman.evaluation.replay import replay
-from pointsman.testing import ScriptedModel, calls, says
+from pointsman.testing import Act, OpenAIServer, ScriptedModel, answer, calls, says
 from tests.acceptance.fenced import FOUND, ended, fenced, seen, triage
 from tests.acceptance.world import OpenRuns, World, approve_all, go, open_items, output, told
 
@@ -364,3 +364,25 @@ async def test_a_node_that_is_tried_again_makes_its_failed_call_again(open_runs:
     retry = RetryPolicy(max_attempts=2, initial_interval=0.0, retry_on=ValueError)
     ran = await ended(open_runs, fenced(model, tools=(world.tools().look,), middleware=(Strict(),), retry=retry))
     assert (ran.exit, world.count("look"), len(model.seen)) == ("answered", 2, 2)
+
+
+@pytest.mark.parametrize("mode", ["values", "messages"])
+async def test_over_http_whole_or_streamed(open_runs: OpenRuns, world: World, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    acts = [
+        Act(tool_calls=(("look", '{"x": 1}'), ("look", '{"x": 2}'), ("look", '{"x": '), ("nowhere", "{}"))),
+        answer({"cause": "disk", "sure": True}),
+    ]
+    with OpenAIServer(acts) as server:
+        monkeypatch.setenv("POINTSMAN_MODEL", "openai:acted")
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        graph = fenced(None, tools=(world.tools().look,))
+        async with open_runs(graph) as runs:
+            parts = graph.astream({"text": "x"}, {"configurable": {"thread_id": "t"}}, stream_mode=mode, subgraphs=True)
+            assert [part async for part in parts]
+            (summary,) = await runs.list()
+            ran = await seen(runs, await runs.get(summary.run_id))
+    assert (ran.exit, sorted(world.calls), len(server.seen)) == ("answered", [("look", 1), ("look", 2)], 2)
+    assert sorted(event.fields["rule"] for event in ran.told("call.denied")) == ["arguments", "node-list"]
+    told = [message for message in server.seen[1].body["messages"] if message["role"] == "tool"]
+    assert [message["tool_call_id"] for message in told] == ["c00010000", "c00010001", "c00010002", "c00010003"]
+    assert "response_format" not in server.seen[0].body
