@@ -108,9 +108,15 @@ class Contract:
     async def perform(self, arguments: Mapping[str, Any], key: str) -> Any:
         """Run the body. Only the gateway calls this."""
         given = {**arguments, **({self.key: key} if self.key else {})}
-        if inspect.iscoroutinefunction(self.function):
-            return await self.function(**given)
-        return await asyncio.to_thread(self.function, **given)
+        try:
+            if inspect.iscoroutinefunction(self.function):
+                return await self.function(**given)
+            return await asyncio.to_thread(self.function, **given)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise RuntimeError(f"{self.name} cancelled itself") from error  # the body's doing: nobody asked us to stop
 
 
 class Tool(StructuredTool):

@@ -139,7 +139,7 @@ class Playback:
         if found.outcome == "denied":
             raise Withheld("it came too soon then", wait=float(self._payloads[found.payloads["error"]]["wait"]))
         spend = self.spend_of(found)
-        return replace(request, perform=self._performing(found), probe=None, cost=lambda _: spend)
+        return replace(request, breaker=None, perform=self._performing(found), probe=None, cost=lambda _: spend)
 
     def node(self, node: Node) -> Node:
         """The node, or what is tried in its place."""

@@ -161,11 +161,6 @@ class Sending:
             with passage():
                 async with asyncio.timeout(request.timeout):
                     return await request.perform(key)
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise RuntimeError(f"{request.target} cancelled itself") from error  # a tool's doing: nobody asked us to stop
         except Exception as error:
             answered = not isinstance(error, Unavailable | OSError)  # TimeoutError is one
             raise
