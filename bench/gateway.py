@@ -89,7 +89,7 @@ async def calls(number: int) -> tuple[float, float]:
 
         gateway = Gateway(Rules(policy, Limits(tool_calls=number + 1, seconds=3600), "bench"), journal, lease, clock, [], read)
         place = Place("post:1", "post", "post@1", 1)
-        gateway.steps.begin(Step(place, gateway.steps.attempt(place.ns, 1), gateway.steps.account(place), (policy,), frozenset({"double"})))
+        gateway.steps.begin(Step(place, gateway.steps.attempt(1), gateway.steps.account(place), (policy,), frozenset({"double"})))
         token = var_child_runnable_config.set({"configurable": {"checkpoint_ns": place.ns}})
         before, whole = [], []
         for n in range(number):
