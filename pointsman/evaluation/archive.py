@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+from pydantic import TypeAdapter
 
 from pointsman.errors import BadInput, Conflict, NotFound
 from pointsman.evaluation.journaled import from_record
@@ -40,6 +43,11 @@ class TraceSet:
     def missing(self) -> tuple[str, ...]:
         """What the source does not say of some trace, each word once."""
         return tuple(dict.fromkeys(word for trace in self.traces for word in trace.missing))
+
+
+def parsed(text: str) -> Any:
+    """A JSON text as a value. Raises `ValueError` for what is none, and for numbers that are not finite, which JSON has not."""
+    return json.loads(text, parse_constant=_finite, parse_float=_finite)
 
 
 def is_archive(text: str) -> bool:
@@ -106,6 +114,8 @@ def unique(traces: Iterable[Trace], where: str) -> tuple[Trace, ...]:
     """Traces whose ids are unique. Raises `BadInput` for none, and for an id that comes twice."""
     found: dict[str, Trace] = {}
     for trace in traces:
+        if not trace.trace_id:
+            raise _refused(f"{where} holds a trace without an id")
         if trace.trace_id in found:
             raise _refused(f"{where} holds trace {trace.trace_id!r} twice")
         found[trace.trace_id] = trace
@@ -131,26 +141,44 @@ def _trace(data: Any, where: str) -> Trace:
         calls = tuple(Call.of(call) for call in fields.pop("calls", ()))
         fields |= {name: tuple(fields.get(name, ())) for name in ("messages", "missing")}
         if record is None:
-            return Trace(calls=calls, **fields)
+            return _checked(Trace(calls=calls, **fields))
         faults = record.faults()
         if faults:
             raise _refused(f"{where}: the record of run {record.run_id[:8]} was changed: {faults[0].what} (event {faults[0].seq})")
         for digest, content in record.files.items():
             if hashlib.sha256(content).hexdigest() != digest:
                 raise _refused(f"{where}: input file {digest[:12]} was changed")
-        return from_record(record, **{name: fields[name] for name in ("task", "trial", "reward", "facts") if name in fields})
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        return _checked(from_record(record, **{name: fields[name] for name in ("task", "trial", "reward", "facts") if name in fields}))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
         raise _refused(f"{where} is no trace: {type(error).__name__}: {error}") from error
+
+
+_TRACE, _CALL = TypeAdapter(Trace), TypeAdapter(Call)
+
+
+def _checked(trace: Trace) -> Trace:
+    """The trace, if each of its fields is of the type that it is declared with. Raises `ValueError`: a file may say anything."""
+    for call in trace.calls:
+        _CALL.validate_python({name: getattr(call, name) for name in Call.__slots__})
+    _TRACE.validate_python({name: getattr(trace, name) for name in Trace.__slots__})
+    return trace
 
 
 def _parsed(line: str, where: str, number: int) -> Any:
     try:
-        parsed = json.loads(line)
+        found = parsed(line)
     except (ValueError, RecursionError) as error:
         raise _refused(f"{where}, line {number} is no JSON: {error}") from error
-    if not isinstance(parsed, dict):
+    if not isinstance(found, dict):
         raise _refused(f"{where}, line {number} is no JSON object")
-    return parsed
+    return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no number that JSON has")
+    return number
 
 
 def _refused(what: str) -> BadInput:

@@ -23,8 +23,9 @@ class Comparison:
     candidate: Results
     overall: Gate
     suites: Mapping[str, Gate]
+    """A family: Holm's adjustment over the suites, since one of many that fails by chance would fail the release."""
     nodes: Mapping[str, Gate]
-    """Of a family: Holm's adjustment over the nodes."""
+    """A family of their own, likewise."""
     pairs: tuple[Pair, ...]
     left_out: tuple[str, ...]
     """Tasks that only one of the two was tried on."""
@@ -73,7 +74,7 @@ def compare(baseline: Results, candidate: Results, *, margin: float = MARGIN, le
         baseline=baseline,
         candidate=candidate,
         overall=gate(pairs, margin=margin, level=level),
-        suites=suites,
+        suites=family(suites, level),
         nodes=family(by_node, level),
         pairs=tuple(pairs),
         left_out=tuple(sorted((before.keys() | after.keys()) - set(shared))),

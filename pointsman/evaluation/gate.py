@@ -14,7 +14,7 @@ from typing import Any, Literal
 from scipy import stats
 
 from pointsman.errors import BadInput
-from pointsman.evaluation.statistics import LEVEL, Interval, clustered_se, mean_interval
+from pointsman.evaluation.statistics import LEVEL, Interval, Sample, clustered_se, mean_interval, toward
 
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 
@@ -87,7 +87,7 @@ def gate(pairs: Sequence[Pair], *, margin: float, level: float = LEVEL) -> Gate:
     found = mean_interval(sample, level, lowest=-1.0)
     error = clustered_se(sample)
     verdict: Verdict = "PASS" if found.low >= -margin else "FAIL" if found.high < -margin else "INCONCLUSIVE"
-    p, p_worse = _p_values(found, error, margin, len(sample))
+    p, p_worse = _p_values(found, sample, margin)
     return Gate(
         verdict=verdict, difference=found, margin=margin, pairs=len(pairs), clusters=len(sample), needed=None if verdict != "INCONCLUSIVE" else
         _needed(found.estimate, error, margin, len(sample), level), detectable=_quantiles(level) * error or found.high - found.estimate, p=p, p_worse=p_worse,
@@ -129,13 +129,15 @@ def _quantiles(level: float, power: float = POWER) -> float:
     return float(stats.norm.ppf((1 + level) / 2) + stats.norm.ppf(power))
 
 
-def _p_values(found: Interval, error: float, margin: float, clusters: int) -> tuple[float, float]:
+def _p_values(found: Interval, sample: Sample, margin: float) -> tuple[float, float]:
+    error, clusters, distance = clustered_se(sample), len(sample), found.estimate + margin
     if not math.isfinite(error):
         return 1.0, 1.0
-    distance = found.estimate + margin
     if error == 0:
         return _unseen_p(distance, found.estimate + 1, clusters), _unseen_p(-distance, 1 - found.estimate, clusters)
-    return float(stats.t.sf(distance / error, clusters - 1)), float(stats.t.cdf(distance / error, clusters - 1))
+    good = max(stats.t.sf((mean.estimate + margin) / mean.error, mean.degrees) for mean in toward(sample, -1.0))
+    bad = max(stats.t.cdf((mean.estimate + margin) / mean.error, mean.degrees) for mean in toward(sample, 1.0))
+    return float(good), float(bad)
 
 
 def _unseen_p(distance: float, room: float, clusters: int) -> float:

@@ -51,6 +51,15 @@ def results(
             undone="nothing was scored",
             remedy="say what a good run is with `--by MODULE:INVARIANT`, or cut cases: `pointsman eval case`",
         )
+    beyond = [
+        f"{trace.reward:g} of {trace.trace_id}" for trace in traces if judge is None and not -_NOISE <= (trace.reward or 0) <= 1 + _NOISE
+    ]
+    if beyond:
+        raise BadInput(
+            f"rewards of set {name} do not lie between 0 and 1: {', '.join(beyond[:3])}",
+            undone="nothing was scored",
+            remedy="say what a good run is with `--by MODULE:INVARIANT`",
+        )
     numbers: dict[str, int] = {}
     trials = []
     for trace in traces:
@@ -70,9 +79,14 @@ def _trial(trace: Trace, task: str, number: int, score: Score, price: Price | No
     asked = sum(spend.approvals for spend in recorded)
     decisions = asked or sum(1 for event in (trace.record.events if trace.record else ()) if event.kind == "ask.decided")
     return Trial(
-        task=task, number=trace.trial if trace.trial is not None else number, score=min(1.0, max(0.0, score.value)), why=score.why, usd=usd, estimated=estimated,
+        task=task, number=trace.trial if trace.trial is not None else number, score=_graded(score.value), why=score.why, usd=usd, estimated=estimated,
         path=tuple(call.target for call in trace.tool_calls), approvals=decisions, minutes=decisions * minutes, run=trace.trace_id,
     )  # fmt: skip
+
+
+def _graded(value: float) -> float:
+    """A score in [0, 1], a pass where it differs from 1 by no more than sums of floats do."""
+    return 1.0 if value >= 1 - _NOISE else max(0.0, value)
 
 
 def estimated_tokens(messages: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
@@ -91,9 +105,13 @@ def turn_caps(traces: Sequence[Trace]) -> dict[int, float]:
     turns = sorted(
         sum(1 for message in trace.messages if message.get("role") == "assistant")
         for trace in traces
-        if (trace.reward or 0) >= 1 and trace.messages
+        if _graded(trace.reward or 0) >= 1 and trace.messages
     )
     return {cap: sum(1 for one in turns if one <= cap) / len(turns) for cap in range(1, turns[-1] + 1)} if turns else {}
+
+
+_NOISE = 1e-6
+"""How far a reward that is a whole pass may lie off 1 (tau-bench's own tolerance)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +147,7 @@ def writes(traces: Sequence[Trace], tools: Collection[str] = ()) -> Writes | Non
         calls=sum(len(calls) for _, _, calls in found),
         wrong=sum(count for _, count in wrong),
         runs_wrong=sum(1 for _, count in wrong if count),
-        passed_wrong=sum(1 for trace, count in wrong if count and (trace.reward or 0) >= 1),
+        passed_wrong=sum(1 for trace, count in wrong if count and _graded(trace.reward or 0) >= 1),
         unwanted_runs=sum(1 for _, expected, calls in found if calls and not any(name in tools for name, _ in expected)),
     )
 
@@ -139,7 +157,11 @@ def expected_actions(trace: Trace) -> list[tuple[str, Any]] | None:
     info = trace.facts.get("info")
     task = info.get("task") if isinstance(info, Mapping) else None
     actions = task.get("actions") if isinstance(task, Mapping) else None
-    return [(action["name"], action["kwargs"]) for action in actions] if isinstance(actions, list) else None
+    if not isinstance(actions, list) or not all(
+        isinstance(action, Mapping) and "name" in action and "kwargs" in action for action in actions
+    ):
+        return None
+    return [(action["name"], action["kwargs"]) for action in actions]
 
 
 def _writes(call: Call, tools: Collection[str]) -> bool:

@@ -60,17 +60,61 @@ def _mean_over_tasks(sample: Sample, k: int, of_task: Callable[[int, int], float
     return sum(of_task(len(task), sum(1 for score in task if score >= 1)) for task in sample) / len(sample)
 
 
-def clustered_se(sample: Sample) -> float:
-    """Standard error of the mean of all scores, with what scores of one cluster have in common (Miller 2024, arXiv 2411.00640).
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """The mean of a sample, and how sure one may be of it."""
 
-    The square root of G/(G-1) · Σ_c (Σ_i (s_ic - s̄))² / n²: the sandwich estimator with its small-sample factor. Infinite for fewer than two clusters.
+    estimate: float
+    error: float
+    """Its standard error; infinite for fewer than two clusters."""
+    degrees: float
+    """Degrees of freedom of Student's t."""
+
+
+def clustered_se(sample: Sample) -> float:
+    """Standard error of the mean of all scores, with what scores of one cluster have in common. Infinite for fewer than two clusters.
+
+    The square root of Σ_c (Σ_i (s_ic - s̄))² / (1 - n_c/n) / n² (Bell and McCaffrey 2002, "CR2"): for clusters of one size that of Miller 2024
+    (arXiv 2411.00640) times G/(G-1); where a cluster holds much of the sample, it is not the less uncertain for having drawn the mean to itself.
     """
-    n, clusters = sum(map(len, sample)), len(sample)
-    if clusters < 2 or not n:
-        return math.inf
-    mean = sum(map(sum, sample)) / n
-    sums = ((sum(cluster) - len(cluster) * mean) ** 2 for cluster in sample)
-    return math.sqrt(clusters / (clusters - 1) * sum(sums)) / n
+    return mean_of(sample).error
+
+
+def mean_of(sample: Sample) -> Mean:
+    """The mean of all scores, its `clustered_se`, and Bell and McCaffrey's degrees of freedom: one less than clusters of one size, fewer the more unequal they are."""
+    sizes = np.array([len(cluster) for cluster in sample if len(cluster)], float)
+    n, clusters = float(sizes.sum()), len(sizes)
+    sums = np.array([sum(cluster) for cluster in sample if len(cluster)], float)
+    mean = float(sums.sum()) / n if n else math.nan
+    if clusters < 2:
+        return Mean(mean, math.inf, 0)
+    share = sizes / n
+    weight = 1 / (1 - share)
+    error = math.sqrt(float((weight * (sums - sizes * mean) ** 2).sum())) / n
+    # (tr V)² / tr V² of the estimator as a quadratic form in scores that are independent: B = W - Wp1' - 1p'W + 1(p'Wp)1', V = B diag(n).
+    drawn, common = weight * share, float((weight * share**2).sum())
+    once, twice = float((sizes * drawn).sum()), float((sizes * drawn**2).sum())
+    own = (weight - 2 * drawn + common) ** 2 - (common - 2 * drawn) ** 2
+    traces = float((sizes * (weight - 2 * drawn + common)).sum())
+    squares = common**2 * n**2 - 4 * common * n * once + 2 * n * twice + 2 * once**2 + float((sizes**2 * own).sum())
+    return Mean(mean, error, traces**2 / squares)
+
+
+ALIKE = 0.8
+"""From which share of clusters with one and the same mean on a sample is too skewed for Student's t alone (measured: see the laws of the statistics)."""
+
+
+def toward(sample: Sample, end: float) -> list[Mean]:
+    """Means of which the less favourable bounds a sample toward `end` of the scale: its own, and, where nearly all clusters are alike, that with one more cluster there.
+
+    What is rare shows its spread only once it is seen often: of 100 tasks with one failure in twenty, samples that happen to hold few would claim that there are none.
+    One pseudo-observation at the end of the scale holds that in check, as it does for a share (Agresti and Coull 1998), and weighs less the more clusters there are.
+    """
+    means = [round(sum(cluster) / len(cluster), 9) for cluster in sample if len(cluster)]
+    if max(map(means.count, set(means)), default=0) < ALIKE * len(means):
+        return [mean_of(sample)]
+    size = max(1, round(sum(map(len, sample)) / len(means)))
+    return [mean_of(sample), mean_of([*sample, [end] * size])]
 
 
 def naive_se(sample: Sample) -> float:
@@ -80,21 +124,26 @@ def naive_se(sample: Sample) -> float:
 
 
 def mean_interval(sample: Sample, level: float = LEVEL, *, lowest: float = 0.0, highest: float = 1.0) -> Interval:
-    """The mean score, between `clustered_se` times Student's t with one degree of freedom less than there are clusters, within what a score can be.
+    """The mean score, between `clustered_se` times Student's t with the degrees of freedom of `mean_of`, within what a score can be; see `toward`.
 
     A sample without any spread says only that what was not seen is rare (see `unseen`): at worst, so many scores are `lowest`, or `highest`.
     """
-    n = sum(map(len, sample))
-    mean = sum(map(sum, sample)) / n if n else math.nan
-    error = clustered_se(sample)
-    if not math.isfinite(error):
-        return Interval(mean, lowest, highest, "fewer than two clusters: nothing is known")
-    if error == 0:
+    found = mean_of(sample)
+    if not math.isfinite(found.error):
+        return Interval(found.estimate, lowest, highest, "fewer than two clusters: nothing is known")
+    if found.error == 0:
         rare = unseen(len(sample), level)
-        return Interval(mean, mean - rare * (mean - lowest), mean + rare * (highest - mean), "exact binomial: no cluster differs")
-    half = float(stats.t.ppf((1 + level) / 2, len(sample) - 1)) * error
+        low, high = found.estimate - rare * (found.estimate - lowest), found.estimate + rare * (highest - found.estimate)
+        return Interval(found.estimate, low, high, "exact binomial: no cluster differs")
+
+    def half(mean: Mean) -> float:
+        return float(stats.t.ppf((1 + level) / 2, mean.degrees)) * mean.error
+
+    below, above = toward(sample, lowest), toward(sample, highest)
+    low, high = min(mean.estimate - half(mean) for mean in below), max(mean.estimate + half(mean) for mean in above)
     method = f"clustered standard error, Student's t, {len(sample)} clusters"
-    return Interval(mean, max(lowest, mean - half), min(highest, mean + half), method)
+    method += "; nearly all alike, so bounded with one more at the end of the scale" if len(below) > 1 else ""
+    return Interval(found.estimate, max(lowest, low), min(highest, high), method)
 
 
 def unseen(clusters: int, level: float = LEVEL) -> float:
@@ -145,7 +194,9 @@ def wilson(passes: int, n: int, level: float = LEVEL) -> Interval:
 def mcnemar(better: int, worse: int) -> float:
     """Exact two-sided p-value for one score a task, from how many tasks only the one and only the other passed (McNemar 1947): min(1, 2 Σ_{i≤min} C(b+c, i) / 2^(b+c))."""
     discordant = better + worse
-    return min(1.0, 2 * sum(math.comb(discordant, i) for i in range(min(better, worse) + 1)) / float(2**discordant))
+    tail = sum(math.comb(discordant, i) for i in range(min(better, worse) + 1))
+    share: float = 2 * tail / 2**discordant
+    return min(1.0, share)
 
 
 def kappa(first: Sequence[Any], second: Sequence[Any]) -> float | None:

@@ -52,7 +52,7 @@ class Call:
         """As plain JSON, without what is not known."""
         shown = {name: getattr(self, name) for name in self.__slots__}
         shown["spend"] = self.spend.data() if self.spend is not None else None
-        return {name: value for name, value in shown.items() if value is not None and (name == "result" or value != "")}
+        return {name: value for name, value in shown.items() if value is not None and (name in _ALWAYS or value != "")}
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Call:
@@ -60,6 +60,10 @@ class Call:
         fields = dict(data)
         fields["spend"] = Spend.of(fields["spend"]) if "spend" in fields else None
         return cls(**{"arguments": None, **fields})
+
+
+_ALWAYS = ("kind", "target", "arguments", "result")
+"""What a call says of itself though it be empty: a source may know of a model that answered and not which."""
 
 
 @dataclass(frozen=True, slots=True)

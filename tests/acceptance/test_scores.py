@@ -103,6 +103,23 @@ def test_what_nobody_judged_is_not_scored(tell: Tell) -> None:
     assert tell("score", "unjudged", "--by", "rules:NOTHING")[0] == 2
 
 
+def test_a_reward_is_between_0_and_1_and_a_whole_pass_may_be_off_by_what_floats_are(tell: Tell) -> None:
+    kept(tell, "nearly", [conversation(1, 0, 1 - 1e-9, [("look", {})]), conversation(2, 0, 1 + 1e-9, []), conversation(3, 0, 0.5, [])])
+    code, told = tell("score", "nearly")
+    assert (code, told["pass_k"]) == (0, {"1": 2 / 3})
+    assert told["turn_caps"]
+    kept(tell, "points", [conversation(1, 0, 5.0, []), conversation(2, 0, -3.0, [])])
+    code, told = tell("score", "points")
+    assert code == 2 and "do not lie between 0 and 1: 5 of 1/0, -3 of 2/0" in told["error"]["what"]
+
+
+def test_a_source_that_says_nothing_usable_of_what_its_task_expects(tell: Tell) -> None:
+    told = conversation(1, 0, 1.0, [("book", {})])
+    told["info"] = {"task": {"actions": [{"name": "book"}, 7]}}
+    kept(tell, "vague", [told])
+    assert tell("score", "vague", "--writes", "desk:WRITES")[1]["writes"] is None
+
+
 def test_writes_are_held_against_what_the_task_expects(tell: Tell) -> None:
     right, wrong = ("book", {"seat": 1}), ("book", {"seat": 2})
     kept(tell, "desk", [

@@ -1,21 +1,26 @@
 """What the intervals and the gate promise, held over many simulated samples: coverage and error rates at their nominal levels, and a naive interval that misses them."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from pointsman.errors import BadInput
+from pointsman.evaluation.compare import compare
 from pointsman.evaluation.cost import Attempt, cost_of_pass, frontier
 from pointsman.evaluation.gate import Pair, family, gate, holm, sample_size
+from pointsman.evaluation.results import Results, Trial
 from pointsman.evaluation.statistics import (
     bootstrap,
     clustered_se,
     kappa,
     mcnemar,
     mean_interval,
+    mean_of,
     naive_se,
     pass_at_k,
     pass_hat_k,
@@ -140,6 +145,68 @@ def test_a_family_of_gates_is_stricter_than_each() -> None:
     assert wrong / 300 <= 0.025 + 4 * math.sqrt(0.025 * 0.975 / 300) + 0.005
 
 
+def version(name: str, rng: np.random.Generator) -> Results:
+    """A version with thirty small suites; every version passes as often as any other."""
+    chances = [(suite, task, (7 * suite + 3 * task) % 10 / 10) for suite in range(30) for task in range(7)]
+    trials = (
+        Trial(task=f"{suite}/{task}", number=number, score=float(rng.random() < chance), suite=f"suite {suite}")
+        for suite, task, chance in chances
+        for number in range(3)
+    )
+    return Results(name=name, trials=tuple(trials))
+
+
+def test_of_many_suites_one_that_fails_by_chance_does_not_fail_the_release() -> None:
+    rng = np.random.default_rng(6)
+    verdicts = [compare(version("today", rng), version("as good", rng), margin=0.05).verdict for _ in range(60)]
+    assert verdicts.count("FAIL") <= 4, verdicts.count("FAIL")
+
+
+SIZES: dict[str, Callable[[int, np.random.Generator], int]] = {
+    "one of ten holds two thirds": lambda cluster, rng: 20 if cluster == 0 else 1,
+    "one to ten": lambda cluster, rng: int(rng.integers(1, 11)),
+}
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_the_gate_errs_as_seldom_where_clusters_are_of_unequal_size(sizes: str) -> None:
+    rng = np.random.default_rng(7)
+    verdicts = []
+    for _ in range(SIMULATED):
+        made = []
+        for cluster in range(10):
+            hard, matters = rng.uniform(0.3, 0.7), rng.normal(-0.05, 0.1)
+            for member in range(SIZES[sizes](cluster, rng)):
+                sides = [list((rng.random(TRIALS) < np.clip(p, 0, 1)).astype(float)) for p in (hard, hard + matters)]
+                made.append(Pair(task=(cluster, member), baseline=sides[0], candidate=sides[1], cluster=cluster))
+        verdicts.append(gate(made, margin=0.05).verdict)
+    for wrong in ("PASS", "FAIL"):
+        assert verdicts.count(wrong) / SIMULATED <= 0.025 + tolerated(0.025), verdicts.count(wrong)
+
+
+@pytest.mark.parametrize("tasks_", [72, 100, 200])
+def test_the_gate_errs_as_seldom_where_a_loss_is_rare(tasks_: int) -> None:
+    """All passes but one in twenty, at the border: samples that happen to hold few losses must not pass for it."""
+
+    def verdict(losses: int) -> str:
+        return gate([Pair(task=n, baseline=[1.0], candidate=[float(n >= losses)]) for n in range(tasks_)], margin=0.05).verdict
+
+    chances = stats.binom.pmf(range(tasks_ + 1), tasks_, 0.05)
+    wrong = {what: sum(chances[n] for n in range(tasks_ + 1) if verdict(n) == what) for what in ("PASS", "FAIL")}
+    assert 0.01 <= wrong["PASS"] <= 0.04
+    assert wrong["FAIL"] <= 0.04
+
+
+def test_unequal_clusters_leave_fewer_degrees_of_freedom() -> None:
+    assert mean_of([[1.0, 0.0]] * 3 + [[0.0, 0.0]] * 4).degrees == pytest.approx(6)
+    sizes, n = np.array([20, 1, 1, 1, 3]), 26  # against the matrices of Bell and McCaffrey 2002
+    inner = np.eye(5) - np.outer(sizes / n, np.ones(5))
+    form = inner.T @ np.diag(1 / (1 - sizes / n)) @ inner @ np.diag(sizes)
+    sample = [[float(number % 2)] * int(size) for number, size in enumerate(sizes)]
+    assert mean_of(sample).degrees == pytest.approx(np.trace(form) ** 2 / np.trace(form @ form))
+    assert mean_of(sample).degrees < 2
+
+
 def test_holm_on_a_known_example() -> None:
     assert holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005}) == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06, "d": 0.02})
 
@@ -156,6 +223,7 @@ def test_known_values() -> None:
     assert wilson(84, 200).low == pytest.approx(0.354, abs=5e-4) and wilson(84, 200).high == pytest.approx(0.489, abs=5e-4)
     assert mcnemar(8, 2) == pytest.approx(0.109375)
     assert mcnemar(0, 0) == 1
+    assert mcnemar(1000, 900) == pytest.approx(stats.binomtest(900, 1900).pvalue)
     assert kappa(["a", "a", "b", "b"], ["a", "b", "b", "b"]) == pytest.approx(0.5)
     assert kappa([1, 1], [1, 1]) is None
     assert clustered_se([[1.0], [0.0], [1.0], [0.0]]) == pytest.approx(naive_se([[1.0], [0.0], [1.0], [0.0]]))

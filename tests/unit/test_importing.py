@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from pointsman.errors import BadInput
+from pointsman.evaluation import archive
 from pointsman.evaluation.importing import traces_in
 from pointsman.evaluation.trace import Trace
+from pointsman.limit import Spend
 
 
 def written(folder: Path, document: Any, *, lines: bool = False, packed: bool = False) -> Path:
@@ -193,6 +195,26 @@ BAD: dict[str, tuple[bytes, str]] = {
     ),
     "no name": (b'[{"messages": [{"role": "assistant", "tool_calls": [{"function": {"arguments": "{}"}}]}]}]', "a call without a name"),
     "a reward of text": (b'[{"messages": [], "reward": "good"}]', "which is no number"),
+    "a reward that no number holds": (b'[{"messages": [], "reward": 1' + b"0" * 400 + b"}]", "not of the form it seems to be"),
+    "a reward beyond all numbers": (b'[{"messages": [], "reward": 1e999}]', "1e999 is no number that JSON has"),
+    "an argument that is no number": (
+        b'[{"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "a", "arguments": "{\\"x\\": NaN}"}}]}]}]',
+        "calls 'a' with arguments that are no JSON",
+    ),
+    "tokens below nothing": (
+        b'[{"messages": [{"role": "assistant", "content": "", "usage": {"prompt_tokens": -1}}]}]',
+        "-1 tokens",
+    ),
+    "money that is none": (
+        b'[{"id": "a", "trace_id": "a", "run_type": "llm", "total_tokens": 1, "total_cost": "NaN"}]',
+        "'NaN' US dollars",
+    ),
+    "money in words": (b'[{"id": "a", "trace_id": "a", "run_type": "llm", "total_tokens": 1, "total_cost": "much"}]', "InvalidOperation"),
+    "an instant that no calendar has": (
+        json.dumps(spans({"traceId": "t", "spanId": "s", "startTimeUnixNano": "9" * 30})).encode(),
+        "OverflowError",
+    ),
+    "a trace without an id": (json.dumps(spans({"traceId": "", "spanId": "s"})).encode(), "a trace without an id"),
     "the same run twice": (json.dumps(CHAT * 2).encode(), "holds trace '3/1' twice"),
     "a run without an id": (b'[{"run_type": "llm", "trace_id": "x"}]', "a run has no id"),
     "a run that is its own parent": (b'[{"id": "a", "run_type": "llm", "parent_run_id": "a"}]', "run a is its own parent"),
@@ -200,6 +222,22 @@ BAD: dict[str, tuple[bytes, str]] = {
     "spans of another form": (b'[{"resourceSpans": [{"scopeSpans": [{"spans": [7]}]}]}]', "not of the form it seems to be"),
     "another format of ours": (b'{"pointsman-traces": 99, "traces": 0}\n', "is of format 99"),
     "ours, cut off": (b'{"pointsman-traces": 1, "traces": 2}\n{}\n', "should hold 2 traces and holds 1"),
+    "ours, with a reward of text": (
+        b'{"pointsman-traces": 1, "traces": 1}\n{"trace_id": "x", "source": "chat", "reward": "good"}\n',
+        "line 2 is no trace",
+    ),
+    "ours, with messages that are none": (
+        b'{"pointsman-traces": 1, "traces": 1}\n{"trace_id": "x", "source": "chat", "messages": [1]}\n',
+        "line 2 is no trace",
+    ),
+    "ours, with an id that is none": (
+        b'{"pointsman-traces": 1, "traces": 1}\n{"trace_id": ["x"], "source": "chat"}\n',
+        "line 2 is no trace",
+    ),
+    "ours, with a call of nothing": (
+        b'{"pointsman-traces": 1, "traces": 1}\n{"trace_id": "x", "source": "chat", "calls": [{"kind": "tool", "target": 7}]}\n',
+        "line 2 is no trace",
+    ),
     "ours, with a line that is no trace": (b'{"pointsman-traces": 1, "traces": 1}\n{"x": 1}\n', "line 2 is no trace"),
 }
 
@@ -213,6 +251,20 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_place(tmp_path: Path, na
         traces_in(file)
     assert what in str(raised.value)
     assert "nothing was imported" in str(raised.value)
+
+
+def test_one_function_call_is_how_a_call_was_written_before_there_could_be_several(tmp_path: Path) -> None:
+    asked = {"role": "assistant", "content": None, "function_call": {"name": "add", "arguments": '{"a": 1}'}}
+    (trace,) = traces_in(written(tmp_path, [{"messages": [asked, {"role": "function", "name": "add", "content": "3"}]}]))
+    assert [(call.target, call.arguments, call.result) for call in trace.tool_calls] == [("add", {"a": 1}, "3")]
+
+
+def test_a_model_that_nobody_names_is_kept_and_read_again(tmp_path: Path) -> None:
+    told = [{"messages": [{"role": "assistant", "content": "", "usage": {"prompt_tokens": 3, "completion_tokens": None}}]}]
+    traces = traces_in(written(tmp_path, told))
+    archive.keep(tmp_path, "told", traces)
+    assert archive.read(tmp_path, "told").traces == traces
+    assert traces[0].calls[0].spend == Spend(model_calls=1, tokens=3)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ What a format does not say is named (`Trace.missing`) and left out; nothing is e
 from __future__ import annotations
 
 import gzip
-import json
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -42,7 +41,7 @@ def traces_in(file: Path) -> tuple[Trace, ...]:
                 return archive.unique(read(documents), str(file))
             except BadInput as error:
                 raise _refused(file, error.what) from error
-            except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
+            except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, ArithmeticError, OSError) as error:
                 raise _refused(file, f"it is not of the form it seems to be ({type(error).__name__}: {error})") from error
     raise _refused(
         file,
@@ -70,7 +69,7 @@ def _text(file: Path) -> str:
 def _documents(text: str, file: Path) -> list[Any]:
     """The items of a JSON list, the values of JSON lines, or the one document."""
     try:
-        whole = json.loads(text, parse_constant=_no_number)
+        whole = archive.parsed(text)
         return whole if isinstance(whole, list) else [whole]
     except (ValueError, RecursionError) as error:
         lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
@@ -79,14 +78,10 @@ def _documents(text: str, file: Path) -> list[Any]:
     found = []
     for number, line in lines:
         try:
-            found.append(json.loads(line, parse_constant=_no_number))
+            found.append(archive.parsed(line))
         except (ValueError, RecursionError) as error:
             raise _refused(file, f"line {number} is no JSON ({error})") from error
     return found
-
-
-def _no_number(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _refused(file: Path, what: str) -> BadInput:

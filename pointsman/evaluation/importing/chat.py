@@ -6,12 +6,13 @@ belongs to the call it follows; where a message asks for several at once, to the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from pointsman.errors import BadInput
+from pointsman.evaluation import archive
+from pointsman.evaluation.importing.amount import counted
 from pointsman.evaluation.trace import Call, Trace
 from pointsman.limit import Spend
 
@@ -65,7 +66,7 @@ def _calls(messages: list[Any], where: str) -> list[Call]:
     for place, message in enumerate(messages):
         if not isinstance(message, dict) or message.get("role") not in _ROLES:
             raise BadInput(f"{where}, message {place} has no known role")
-        for asked in message.get("tool_calls") or ():
+        for asked in _asked_for(message):
             open_.append((asked.get("id"), len(calls)))
             calls.append(_asked(asked, place, f"{where}, message {place}"))
         if message["role"] in ("tool", "function"):
@@ -79,12 +80,18 @@ def _calls(messages: list[Any], where: str) -> list[Call]:
     return calls
 
 
+def _asked_for(message: Mapping[str, Any]) -> list[Any]:
+    """The calls that a message asks for; `function_call` is how one of them was written before there could be several."""
+    once = message.get("function_call")
+    return [*(message.get("tool_calls") or ()), *([{"function": once}] if once else [])]
+
+
 def _asked(asked: Any, place: int, where: str) -> Call:
     function = asked.get("function") or asked
     arguments = function.get("arguments", function.get("args"))
     if isinstance(arguments, str):
         try:
-            arguments = json.loads(arguments or "{}")
+            arguments = archive.parsed(arguments or "{}")
         except ValueError as error:
             raise BadInput(f"{where} calls {function.get('name')!r} with arguments that are no JSON: {error}") from error
     if not isinstance(function.get("name"), str) or not isinstance(arguments, dict):
@@ -98,7 +105,7 @@ def _answered(call: Call, content: Any, *, error: str | None = None) -> Call:
 
 def _model(message: Mapping[str, Any], place: int) -> Call:
     usage = message["usage"]
-    tokens = int(usage.get("prompt_tokens", 0)) + int(usage.get("completion_tokens", 0))
+    tokens = counted(usage.get("prompt_tokens") or 0) + counted(usage.get("completion_tokens") or 0)
     asked = {"messages": place}
     return Call(
         kind="model",

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from pointsman.errors import BadInput
+from pointsman.evaluation.importing.amount import counted, paid
 from pointsman.evaluation.trace import Call, Trace
 from pointsman.limit import Spend
 
@@ -154,7 +155,7 @@ def _spend(run: Mapping[str, Any], *, is_model: bool) -> Spend | None:
     if tokens is None:
         return None
     cost = run.get("total_cost")
-    return Spend(model_calls=1, tokens=int(tokens), usd=Decimal(str(cost)) if cost is not None else Decimal(0))
+    return Spend(model_calls=1, tokens=counted(tokens), usd=paid(cost) if cost is not None else Decimal(0))
 
 
 def _usage(tree: Any) -> int | None:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pointsman.errors import BadInput
+from pointsman.evaluation.importing.amount import counted
 from pointsman.evaluation.trace import Call, Trace
 from pointsman.limit import Spend
 
@@ -131,7 +132,7 @@ def _spend(attributes: Mapping[str, Any]) -> Spend | None:
         counts = [attributes.get(f"gen_ai.usage.{name}_tokens") for name in ("prompt", "completion")]
     if all(count is None for count in counts):
         return None
-    return Spend(model_calls=1, tokens=sum(int(count or 0) for count in counts))
+    return Spend(model_calls=1, tokens=sum(counted(count or 0) for count in counts))
 
 
 def _instant(nanoseconds: Any) -> str | None:
