@@ -29,6 +29,9 @@ _write = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", "
 _EXACT = 2**53 - 1
 """The largest integer that every JSON reader keeps exactly (RFC 8785, section 3.2.2.3)."""
 
+_EXPONENT = 6144
+"""The largest exponent of IEEE 754's decimal128."""
+
 
 def encode(value: Any) -> Any:
     """`value` as a tree of JSON types.
@@ -37,7 +40,7 @@ def encode(value: Any) -> Any:
     ±(2^53−1) `{"$int"}`; aware datetimes `{"$time"}` in UTC; dates `{"$date"}`; durations `{"$seconds"}`; bytes `{"$bytes"}`
     in base64; sets lists in byte order; enumerations their value; uuids their text.
 
-    Raises `BadInput` for NaN, infinities, naive datetimes, lone surrogates and every other type.
+    Raises `BadInput` for NaN, infinities, decimals beyond 10^±6144, naive datetimes, lone surrogates and every other type.
     """
     exact = _BY_TYPE.get(type(value))
     if exact is not None:
@@ -138,6 +141,8 @@ def _text(value: str) -> str:
 def _decimal(value: Decimal) -> Any:
     if not value.is_finite():
         raise BadInput(f"Decimal {value} has no canonical form")
+    if not -_EXPONENT <= value.adjusted() <= _EXPONENT:  # written out, 1E+999999999 has a gigabyte of digits
+        raise BadInput(f"a Decimal with the exponent {value.adjusted()} has no canonical form", remedy=f"stay within 10^±{_EXPONENT}")
     # Not `normalize`: it rounds to the precision of the caller's decimal context.
     digits = f"{value:f}"
     short = digits.rstrip("0").rstrip(".") if "." in digits else digits
@@ -147,7 +152,11 @@ def _decimal(value: Decimal) -> Any:
 def _instant(value: datetime) -> Any:
     if value.utcoffset() is None:
         raise BadInput("a datetime without a time zone has no canonical form", remedy="use an aware datetime, for example ctx.now()")
-    return {"$time": value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")}
+    try:
+        instant = value.astimezone(UTC)
+    except OverflowError as error:
+        raise BadInput(f"{value.isoformat()} is before or after all that UTC can name, so it has no canonical form") from error
+    return {"$time": instant.isoformat(timespec="microseconds").replace("+00:00", "Z")}
 
 
 def _object(fields: Mapping[Any, Any]) -> Any:

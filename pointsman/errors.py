@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def legible(text: str) -> str:
+    """Text that others may have written, without lone surrogates: with them it could not be put on record."""
+    return text.encode("utf-8", "replace").decode()
+
+
 class PointsmanError(Exception):
     """An error of the runtime, worded for the person who has to act on it.
 
@@ -14,7 +19,7 @@ class PointsmanError(Exception):
     """True for the error of an earlier execution of the step, given back from its record."""
 
     def __init__(self, what: str, *, step: str | None = None, undone: str | None = None, remedy: str | None = None) -> None:
-        self.what = what
+        self.what = what = legible(what)
         self.step = step
         self.undone = undone
         self.remedy = remedy

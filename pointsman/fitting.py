@@ -12,7 +12,7 @@ from pointsman.approval import Approval
 from pointsman.controlled import Controlled
 from pointsman.errors import BadInput, Conflict
 from pointsman.gateway.questioning import Question
-from pointsman.schema import faults
+from pointsman.schema import check_kept, faults
 from pointsman.tool import Contract
 
 _UNDONE = "nothing was decided, the question is still open"
@@ -23,7 +23,7 @@ def fitting_answer(graph: Controlled, approval: Approval, card: Mapping[str, Any
     question = _question(graph, approval.node, card)
     try:
         checked = question.answer(value)
-        canonical.encode(checked)
+        check_kept(checked)
     except ValidationError as error:
         raise BadInput(
             f"the answer does not fit: {'; '.join(faults(question.writes, error))}",

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Annotated, Any, NotRequired, Required, get_args, get_origin, get_type_hints
 
 from langchain_core.messages import AnyMessage, BaseMessage, convert_to_messages
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from typing_extensions import is_typeddict
 
 from pointsman import canonical
 from pointsman.errors import BadInput
 from pointsman.file import InputFile
+
+_checkpoints = JsonPlusSerializer()
 
 
 @cache
@@ -76,6 +79,15 @@ class Schema:
         """(module, name) of every class that values of the state can have: what a checkpoint may revive."""
         found = {InputFile, *(cls for hint in self.types.values() for cls in _classes(hint, set()))}
         return tuple(sorted((cls.__module__, cls.__qualname__) for cls in found))
+
+
+def check_kept(value: Any) -> None:
+    """Raise `BadInput` where a value could not be kept in a state: it has no canonical form, or no checkpoint takes it (integers of more than 64 bits)."""
+    canonical.encode(value)
+    try:
+        _checkpoints.dumps_typed(value)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"it cannot be kept in a checkpoint: {error}", remedy="give another type, such as text or a Decimal") from error
 
 
 def faults(name: str, error: ValidationError) -> list[str]:

@@ -20,7 +20,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 
-from pointsman.errors import Conflict, LeaseLost, OutcomeUnknown, PointsmanError, ToolFailed
+from pointsman.errors import Conflict, LeaseLost, OutcomeUnknown, PointsmanError, ToolFailed, legible
 from pointsman.event import Event
 from pointsman.gateway import KEY, Gateway, Rules
 from pointsman.home import open_owner
@@ -207,7 +207,7 @@ class Segment:
         place = self.gateway.steps.place_of(error)
         what = error.what if isinstance(error, PointsmanError) else str(error) or type(error).__name__
         retryable = isinstance(error, ToolFailed | OutcomeUnknown) and error.retryable
-        payloads = {"error": journal.payload({"type": type(error).__name__, "what": _clean(what)})}
+        payloads = {"error": journal.payload({"type": type(error).__name__, "what": legible(what)})}
         affected = list(self.plan.descendants.get(place.node, ())) if place is not None else []
         position = place.position if place is not None else ""
         draft = journal.draft("run.parked", position, payloads=payloads, error=type(error).__name__, retryable=retryable, affected=affected)
@@ -238,7 +238,3 @@ def ending(events: list[Event], branch: int) -> str | None:
         if to in ("failed", "quarantined")
     ]
     return ends[-1] if ends else None
-
-
-def _clean(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pointsman import approval as approvals_
 from pointsman import canonical, errors
 from pointsman.approval import Approval
-from pointsman.errors import BadInput, Denied, OutcomeUnknown, PointsmanError, ToolFailed, TooSoon, Unavailable
+from pointsman.errors import BadInput, Denied, OutcomeUnknown, PointsmanError, ToolFailed, TooSoon, Unavailable, legible
 from pointsman.gateway.request import Request
 from pointsman.gateway.step import Step
 from pointsman.gateway.tape import Recorded
@@ -133,7 +133,7 @@ class Sending:
             await self._failed(step, call, error, self._spent(request, begun, error))
             raise
         except Exception as error:
-            what = f"no answer within {request.timeout} s" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
+            what = f"no answer within {request.timeout} s" if isinstance(error, TimeoutError) else legible(f"{type(error).__name__}: {error}")
             if not request.is_effect:
                 failed = ToolFailed(f"{request.target} failed: {what}", step=step.position)
                 await self._failed(step, call, failed, self._spent(request, begun))

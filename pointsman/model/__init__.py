@@ -20,7 +20,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from pointsman.errors import BadInput, ModelBusy, NotAllowed
 from pointsman.model import answer
 from pointsman.model.call import ModelCall
-from pointsman.model.choice import check, choose, model_data
+from pointsman.model.choice import check, choose, direct, model_data
 from pointsman.model.failure import failure
 from pointsman.model.payload import output_cap, payload_of
 from pointsman.tool import port, running_loop
@@ -45,7 +45,8 @@ def controlled(model: BaseChatModel, *, timeout: float = TIMEOUT, max_tokens: in
     changes: dict[str, Any] = {name: value for name, value in own.items() if name in fields}
     for client in ("root_async_client", "root_client"):
         if getattr(model, client, None) is not None:
-            changes[client] = getattr(model, client).with_options(max_retries=0)
+            options = direct(model) if client == "root_async_client" else {}  # the other one is never called
+            changes[client] = getattr(model, client).with_options(max_retries=0, **options)
             changes[client.removeprefix("root_")] = changes[client].chat.completions
     if max_tokens is not None and "max_tokens" in fields:
         changes["max_tokens"] = min(max_tokens, getattr(model, "max_tokens", None) or max_tokens)

@@ -16,6 +16,10 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration
 
 
+_TOKENS = 10**12
+"""No answer has so many tokens: a report of them is no report."""
+
+
 def record(generation: ChatGeneration, told: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The recorded form of an answer; `told` is what came beside it, such as LangChain's `llm_output`. Raises `TypeError` where it is no message of a model."""
     message = generation.message
@@ -85,7 +89,7 @@ def usage(kept: Mapping[str, Any]) -> tuple[int, int] | None:
 
 def _count(told: Mapping[str, Any], name: str) -> int | None:
     value = told.get(name)
-    return value if type(value) is int and value >= 0 else None
+    return value if type(value) is int and 0 <= value < _TOKENS else None
 
 
 def _usage_metadata(kept: Mapping[str, Any]) -> UsageMetadata | None:

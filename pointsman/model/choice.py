@@ -68,6 +68,23 @@ def model_data(declared: BaseChatModel | str | None) -> Any:
         return [name]
 
 
+def direct(model: BaseChatModel) -> dict[str, Any]:
+    """An option of OpenAI's client for `model`: an HTTP client that follows no redirect, where the model brings none of its own.
+
+    Followed, a redirect would carry what a node sends to an address that no policy has judged and no record names.
+    """
+    if getattr(model, "http_async_client", None) is not None:
+        return {}
+    return {"http_client": _undiverted(getattr(model, "openai_proxy", None) or None)}
+
+
+@lru_cache(maxsize=16)
+def _undiverted(proxy: str | None) -> Any:
+    from openai import DefaultAsyncHttpxClient
+
+    return DefaultAsyncHttpxClient(follow_redirects=False, proxy=proxy)
+
+
 @lru_cache(maxsize=16)
 def _openai(name: str, url: str | None, key: str) -> BaseChatModel:
     # Half a second that a run without a model does not pay.

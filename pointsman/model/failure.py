@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -20,6 +21,8 @@ def failure(target: str, error: Exception) -> PointsmanError:
     status = getattr(response, "status_code", None)
     if isinstance(status, int) and status >= 400:
         return _refused(target, status, response, error)
+    if isinstance(status, int) and status >= 300:
+        return _redirected(target, status, response)
     if _is_network(error):
         return ModelBusy(f"{target}: the connection broke ({_named(error)})")
     return ModelFailed(f"{target} answered with something that is no answer of a chat model ({_named(error)})")
@@ -34,13 +37,21 @@ def _refused(target: str, status: int, response: Any, error: Exception) -> Model
     return raised
 
 
+def _redirected(target: str, status: int, response: Any) -> ModelFailed:
+    where = str(getattr(response, "headers", {}).get("location", ""))[:300]
+    raised = ModelFailed(f"{target} sends the request on to {where!r} (HTTP {status}), and it was not followed: set the address that is meant")
+    raised.refused = True
+    return raised
+
+
 def _seconds(headers: Any) -> float | None:
     """`Retry-After` in seconds, as RFC 9110 writes it (a number or a date) or as providers do (`retry-after-ms`)."""
     exact, told = headers.get("retry-after-ms"), headers.get("retry-after")
     try:
-        if exact is not None:
-            return max(float(exact) / 1000, 0.0)
-        return None if told is None else max(float(told), 0.0)
+        if exact is None and told is None:
+            return None
+        seconds = float(told) if exact is None else float(exact) / 1000
+        return None if math.isnan(seconds) else max(seconds, 0.0)  # to wait for NaN seconds is to wait for ever
     except ValueError:
         try:
             return max((parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds(), 0.0)

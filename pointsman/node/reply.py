@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
 from pointsman.errors import BadInput
+from pointsman.schema import check_kept
 
 _FENCE = re.compile(r"\A\s*```(?:json)?\s*\n(.*)\n\s*```\s*\Z", re.DOTALL)
 _UNREAD = ("default", "title", "examples")
@@ -64,6 +65,10 @@ class Form:
         filled = {name: said for name in type(read).model_fields if (said := getattr(read, name)) is not None}
         if len(filled) != 1:
             raise ValueError(f"exactly one of {' and '.join(type(read).model_fields)} must be filled")
+        try:
+            check_kept(filled.get("answer"))
+        except BadInput as error:
+            raise ValueError(f"answer: {error.what}") from error
         why = {name: said.strip() or "it gave no reason" for name, said in filled.items() if name != "answer"}
         return Reply(filled.get("answer"), why.get("abstain"), why.get("needs_person"))
 

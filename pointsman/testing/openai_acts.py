@@ -25,6 +25,8 @@ class Act:
     """What is reported: a value of one's own, None for nothing, `counted` for a plausible count."""
     status: int = 200
     retry_after: str | None = None
+    location: str | None = None
+    """Where a redirect (a `status` of 3xx) leads."""
     delay: float = 0.0
     """Seconds before the head of the response."""
     drip: float = 0.0

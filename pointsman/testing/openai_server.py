@@ -122,6 +122,8 @@ class _Connection(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         if act.retry_after is not None:
             self.send_header("Retry-After", act.retry_after)
+        if act.location is not None:
+            self.send_header("Location", act.location)
 
     def _whole(self, act: Act, status: int, text: str) -> None:
         content = text.encode()

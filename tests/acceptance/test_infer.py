@@ -1,7 +1,10 @@
 """A node that asks a model, over real HTTP: what it sends, how each answer ends, and that no answer is asked for twice."""
 
+import asyncio
 import json
 from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -33,6 +36,7 @@ class State(TypedDict, total=False):
     amount: int
     receipt: str
     end: str
+    found: Any
 
 
 @pytest.fixture(autouse=True)
@@ -144,6 +148,27 @@ async def test_an_answer_that_never_fits_is_unavailable_after_one_repair(open_ru
     assert [event.fields["outcome"] for event in outcomes] == ["done", "done"]
 
 
+HOMELESS = {
+    "NaN": (float, "NaN"),
+    "infinity": (float, "1e999"),
+    "no time zone": (datetime, '"2024-01-01T00:00:00"'),
+    "before all time": (datetime, '"0001-01-01T00:00:00+14:00"'),
+    "a gigabyte of digits": (Decimal, '"1e999999999"'),
+    "more than 64 bits": (int, "9" * 400),
+    "deep within": (dict[str, Any], '{"a": [NaN]}'),
+}
+
+
+@pytest.mark.parametrize(("returns", "value"), HOMELESS.values(), ids=HOMELESS.keys())
+async def test_an_answer_that_no_record_or_checkpoint_can_keep_is_unavailable(
+    open_runs: OpenRuns, serve: Any, returns: Any, value: str
+) -> None:
+    server = serve(Act(content=f'{{"answer": {value}, "abstain": null}}'))
+    end, route, _ = await ended(open_runs, asking(returns=returns, writes="found"))
+    assert (end, len(server.seen)) == ("unavailable", 2)
+    assert "nor did its repair: answer: " in route["reason"]
+
+
 async def test_a_repair_of_a_cut_answer_counts(open_runs: OpenRuns, serve: Any) -> None:
     serve(FIT_NEVER["cut off"], GOOD)
     assert (await ended(open_runs, asking()))[0] == "answered"
@@ -199,6 +224,23 @@ async def test_a_retry_that_the_limit_has_no_room_for_is_not_sent(open_runs: Ope
     server = serve(Act(status=429, retry_after="0.01"), GOOD)
     end, route, _ = await ended(open_runs, asking(limits=Limits(model_calls=1)))
     assert (end, route["by"], len(server.seen)) == ("limit", "rule", 1)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+async def test_what_is_sent_goes_nowhere_else(open_runs: OpenRuns, serve: Any, status: int) -> None:
+    elsewhere = serve(GOOD)
+    server = serve(Act(status=status, location=f"{elsewhere.base_url}/chat/completions"), GOOD)
+    end, route, outcomes = await ended(open_runs, asking())
+    assert (end, len(server.seen), elsewhere.seen) == ("unavailable", 1, [])
+    assert "was not followed" in route["reason"]
+    assert outcomes[0].fields["outcome"] == "failed"
+
+
+@pytest.mark.parametrize("wait", ["nan", "-5", "soon", "Fri, 27 Nov 2020 16:00:00 GMT"])
+async def test_a_wait_that_is_no_time_is_no_hold(open_runs: OpenRuns, serve: Any, wait: str) -> None:
+    server = serve(Act(status=429, retry_after=wait), GOOD)
+    end, _, outcomes = await asyncio.wait_for(ended(open_runs, asking()), 30)
+    assert (end, len(server.seen), len(outcomes)) == ("answered", 2, 2)
 
 
 @pytest.mark.parametrize(("limits", "options"), [(None, {"timeout": 5.0}), (Limits(seconds=30), {})], ids=["timeout", "seconds"])
@@ -286,6 +328,7 @@ ODD = {
     "negative": {"prompt_tokens": -5, "completion_tokens": 3, "total_tokens": -2},
     "nothing for something": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
     "a list": [1, 2],
+    "beyond belief": {"prompt_tokens": 2**53 - 1, "completion_tokens": 2**53 - 1, "total_tokens": 2**54},
     "nulls": {"prompt_tokens": None, "completion_tokens": None, "total_tokens": None},
 }
 

@@ -21,6 +21,8 @@ async def odd(how: str) -> int:
         await asyncio.sleep(60)
     if how == "raises":
         raise KeyError("planted")
+    if how == "no text":
+        raise OSError("the file \udcff is odd")
     wrong: Any = {"large": "x" * 200, "type": "not a number", "form": object()}
     return wrong[how]
 
@@ -32,11 +34,13 @@ async def odd_effect(how: str) -> int:
         await asyncio.sleep(60)
     if how == "raises":
         raise KeyError("planted")
+    if how == "no text":
+        raise OSError("the file \udcff is odd")
     wrong: Any = {"form": object()}
     return wrong[how]
 
 
-@pytest.mark.parametrize("how", ["slow", "raises", "large", "type", "form"])
+@pytest.mark.parametrize("how", ["slow", "raises", "no text", "large", "type", "form"])
 async def test_a_read_that_goes_wrong_has_failed(open_runs: OpenRuns, how: str) -> None:
     async def work(state: State, ctx: Any) -> State:
         return {"log": [await ctx.call(odd, how=how)]}
@@ -47,7 +51,7 @@ async def test_a_read_that_goes_wrong_has_failed(open_runs: OpenRuns, how: str) 
         assert (await error_of(runs, run))["type"] == "ToolFailed"
 
 
-@pytest.mark.parametrize("how", ["slow", "raises"])
+@pytest.mark.parametrize("how", ["slow", "raises", "no text"])
 async def test_an_effect_that_goes_wrong_is_unknown_and_never_made_again(open_runs: OpenRuns, how: str) -> None:
     async def work(state: State) -> State:
         return {"log": [str(await odd_effect.ainvoke({"how": how}))]}

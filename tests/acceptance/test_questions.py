@@ -30,6 +30,7 @@ class Paper(TypedDict, total=False):
     findings: list[str]
     log: str
     ran: int
+    found: Any
 
 
 def asking(*, limits: Limits | None = None, **options: Any) -> Any:
@@ -66,6 +67,20 @@ async def test_an_answer_is_a_typed_value(open_runs: OpenRuns) -> None:
         ]
         assert routes == [("human", "answered")]
         assert await verify(runs.owner.store, run.run_id) == []
+
+
+@pytest.mark.parametrize("bad", [2**70, float("nan"), "\ud800", {"a": [float("inf")]}, Decimal("1e999999999")])
+async def test_an_answer_that_cannot_be_kept_leaves_the_question_open(open_runs: OpenRuns, bad: Any) -> None:
+    graph = Workflow(Paper, name="flow")
+    graph.add_node("ask", question("What is it?", returns=Any, writes="found"))
+    graph.add_edge(START, "ask").add_exits("ask", default=END)
+    async with open_runs(graph.compile()) as runs:
+        run, _ = await go(runs, GIVEN)
+        [item] = await open_items(runs, run)
+        with pytest.raises(BadInput):
+            await runs.answer(item, bad, by="dana")
+        await runs.answer(item, {"a": 7}, by="dana")
+        assert ((await run.settled()).state, (await output(runs, run))["found"]) == ("done", {"a": 7})
 
 
 @pytest.mark.parametrize("bad", [{"number": "7", "total": "-1"}, {"number": "7"}, "48", None, {"number": 7, "total": "NaN"}, []])

@@ -99,6 +99,7 @@ def test_the_form_of_a_value(value: object, tree: object) -> None:
     "value",
     [
         float("nan"), float("inf"), float("-inf"), Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity"), datetime(2026, 11, 22), "\ud800",
+        Decimal("1E+999999999"), Decimal("1E-999999999"), datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))),
         {"\ud800": 1}, {"a": ["\ud800é"]}, {"$\ud800": 1}, object(), object, Point, len, iter([]), 1j, range(3), [object()], {"a": float("nan")},
         {object(): 1},
     ],
