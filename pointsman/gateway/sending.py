@@ -133,7 +133,9 @@ class Sending:
             await self._failed(step, call, error, self._spent(request, begun, error))
             raise
         except Exception as error:
-            what = f"no answer within {request.timeout} s" if isinstance(error, TimeoutError) else legible(f"{type(error).__name__}: {error}")
+            what = (
+                f"no answer within {request.timeout} s" if isinstance(error, TimeoutError) else legible(f"{type(error).__name__}: {error}")
+            )
             if not request.is_effect:
                 failed = ToolFailed(f"{request.target} failed: {what}", step=step.position)
                 await self._failed(step, call, failed, self._spent(request, begun))

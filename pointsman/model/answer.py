@@ -15,7 +15,6 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration
 
-
 _TOKENS = 10**12
 """No answer has so many tokens: a report of them is no report."""
 

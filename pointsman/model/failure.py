@@ -39,7 +39,9 @@ def _refused(target: str, status: int, response: Any, error: Exception) -> Model
 
 def _redirected(target: str, status: int, response: Any) -> ModelFailed:
     where = str(getattr(response, "headers", {}).get("location", ""))[:300]
-    raised = ModelFailed(f"{target} sends the request on to {where!r} (HTTP {status}), and it was not followed: set the address that is meant")
+    raised = ModelFailed(
+        f"{target} sends the request on to {where!r} (HTTP {status}), and it was not followed: set the address that is meant"
+    )
     raised.refused = True
     return raised
 
