@@ -160,7 +160,9 @@ def _forbidden(
         ways = " or ".join(need.known_by)
         return "known_by", NotAllowed(f"{by} is known by {said.known_by}, and {what} needs somebody known by {ways}", undone=_UNDONE)
     if need.role is not None and not roles.holds(by, need.role):
-        return "role", NotAllowed(f"{by} does not hold the role {need.role}, which decides on {what}", undone=_UNDONE, remedy=see)
+        return "role", NotAllowed(
+            f"{by} does not hold the role {need.role}, which decides on {what}", undone=_UNDONE, remedy=see + _claimable(roles, need.role)
+        )
     if (need.quorum > 1 or need.not_by or len(approval.needs) > 1) and not roles.knows(by):
         return "unknown", NotAllowed(
             f"{by} is nobody that the project knows, and {what} must tell people apart", undone=_UNDONE, remedy=see
@@ -170,6 +172,12 @@ def _forbidden(
     if by in approval.approved_for(place):
         return "twice", NotAllowed(f"{by} has approved {what} already; it needs {_wanted(approval)}", undone=_UNDONE)
     return _separated(need, by, events, what)
+
+
+def _claimable(roles: Roles, role: str) -> str:
+    """How the role can be claimed, where the project lets whoever is at the terminal claim a name."""
+    held = sorted(roles.held.get(role, ()))
+    return f"; with --as a name that holds it can be claimed at the command line: {', '.join(held)}" if roles.allow_as and held else ""
 
 
 def _wanted(approval: Approval) -> str:

@@ -22,6 +22,7 @@ class Project:
     def __init__(self, root: Path | None = None) -> None:
         self.root = root or project_root()
         self._loaded: dict[str, Controlled] = {}
+        self._places: dict[str, str] = {}
 
     @cached_property
     def graphs(self) -> dict[str, str]:
@@ -44,13 +45,18 @@ class Project:
                 raise NotFound(f"there is no graph {name!r}", remedy=self._where_graphs_are())
             graph = self._load(*place.rsplit(":", 1))
             self._loaded[name] = self._loaded[graph.plan.name] = graph
+            self._places[graph.plan.name] = place
         return self._loaded[name]
+
+    def place(self, name: str) -> str | None:
+        """What has to be said of where the graph `name` is: nothing where `langgraph.json` says it, else FILE:VAR, as it was loaded if it was."""
+        return None if name in self.graphs else self._places.get(name, "FILE:VAR")
 
     def _where_graphs_are(self) -> str:
         declared = self.root / "langgraph.json"
         if not declared.is_file():
             return f"{self.root} is in no project: go into the folder with its langgraph.json, or begin one with `pointsman new NAME`"
-        return f"graphs in {declared}: {', '.join(sorted(self.graphs)) or 'none'}; or give FILE:VAR"
+        return f"graphs in {declared}: {', '.join(sorted(self.graphs)) or 'none'}; or give FILE:VAR, to a command about a run with --graph"
 
     def value(self, place: str) -> Any:
         """What MODULE:NAME stands for in the project's rooms: `guards.finance:policy`. Raises `BadInput`, `NotFound`."""

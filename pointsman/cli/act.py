@@ -91,7 +91,7 @@ def cancel(run: RunId, reason: Reason = "", by: As = None, json: Json = False) -
     perform(command, json)
 
 
-def compensate(run: RunId, reason: Reason = "", by: As = None, json: Json = False) -> None:
+def compensate(run: RunId, reason: Reason = "", by: As = None, graph: Graph = None, json: Json = False) -> None:
     """Undo what a run did: its finished effects in reverse order, each by the tool that its contract names for that.
 
     A run of its own does so, under the same policy; asked for again it is the same one. Exit code 1 where something could not be undone.
@@ -104,6 +104,7 @@ def compensate(run: RunId, reason: Reason = "", by: As = None, json: Json = Fals
         async with Runs.open() as runs:
             found = await runs.get(run)
             person = runs.project.roles.acting(by)
+            runs.graph(graph or found.graph)
             return await finish(desk, runs, await runs.compensate(found, by=person.name, reason=reason))
 
     perform(command, json)

@@ -7,6 +7,9 @@ import shlex
 from pointsman.cli.plain import plain
 from pointsman.cli.story import Call, Next, Story, Value
 
+_LOADING = ("approve", "reject", "edit", "answer", "resume", "rerun", "compensate")
+"""Commands that load the run's graph."""
+
 _NAMED = 16
 """How many settable fields are named."""
 
@@ -23,6 +26,15 @@ def commands(story: Story) -> list[Next]:
         "running": _going,
     }.get(story.state)
     return told(story) if told else []
+
+
+def placed(steps: list[Next], place: str | None) -> list[Next]:
+    """The same commands for a run whose graph `langgraph.json` does not name: those that load it say where it is."""
+    if place is None:
+        return steps
+    return [
+        Next(f"{step.command} --graph {shlex.quote(place)}", step.why) if step.command.split()[1] in _LOADING else step for step in steps
+    ]
 
 
 def _waiting(story: Story) -> list[Next]:

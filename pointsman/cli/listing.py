@@ -10,7 +10,7 @@ from decimal import Decimal
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from pointsman.cli.advice import decisions
+from pointsman.cli.advice import decisions, placed
 from pointsman.cli.card import card
 from pointsman.cli.page import following, rows, state
 from pointsman.cli.plain import plain
@@ -72,15 +72,15 @@ def as_ask(item: Item) -> Ask:
     return Ask(*facts, kind=item.kind, approved_by=list(item.approved_by))
 
 
-def cards(items: Sequence[Item]) -> RenderableType:
-    """The inbox: every question as it is decided on."""
+def cards(items: Sequence[Item], place: str | None = None) -> RenderableType:
+    """The inbox: every question as it is decided on. `place` says where the first one's graph is, if that has to be said."""
     if not items:
         return Text("Nothing waits for a person.")
     parts: list[RenderableType] = [Text(f"{counted(len(items), 'question')} for a person", "bold"), Text()]
     for item in items:
         parts += [card(as_ask(item), f"{item.run_id[:8]} · {plain(item.graph)}"), Text()]
     steps = decisions(items[0].kind, items[0].approval_id, "this" if len(items) == 1 else "the first one")
-    return Group(*parts, following([*steps, Next(f"pointsman show {items[0].run_id[:8]}", "see how the run came to ask")]))
+    return Group(*parts, following([*placed(steps, place), Next(f"pointsman show {items[0].run_id[:8]}", "see how the run came to ask")]))
 
 
 def findings(places: Mapping[str, str], found: Sequence[Finding]) -> RenderableType:

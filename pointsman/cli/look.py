@@ -136,7 +136,7 @@ def inbox(role: Annotated[str | None, typer.Option("--role", help="Only what thi
 
         async with Runs.open() as opened:
             items = await opened.inbox(role=role)
-        desk.give([asdict(item) for item in items], cards(items))
+        desk.give([asdict(item) for item in items], cards(items, opened.project.place(items[0].graph) if items else None))
         return DONE
 
     perform(command, json)

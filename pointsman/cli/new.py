@@ -27,7 +27,7 @@ def new(
     async def command(desk: Desk) -> int:
         from rich.text import Text
 
-        from pointsman.cli.page import following
+        from pointsman.cli.page import following, typed
         from pointsman.cli.printable import counted
         from pointsman.starter import begin
 
@@ -37,7 +37,12 @@ def new(
             (f"{name}/", "bold"), f" holds {counted(len(files), 'file')}: a workflow that pays refunds, its policy, roles and tests."
         )
         data = {"project": str(Path.cwd() / name), "files": [str(file) for file in files]}
-        desk.give(data | {"next": [{"command": step.command, "why": step.why} for step in steps]}, made, Text(), following(steps))
+        desk.give(
+            data | {"next": [{"command": step.command, "why": step.why} for step in steps]},
+            made,
+            Text(),
+            following(steps, typed(anywhere=True)),
+        )
         return DONE
 
     perform(command, json)

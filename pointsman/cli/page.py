@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import shutil
+import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -39,17 +44,26 @@ def ending(story: Story) -> RenderableType:
     return Group(_title(story), *([grid(lines)] if (lines := _outcome(story)) else []), Text(), *_matters(story))
 
 
-def following(next_commands: Iterable[Next]) -> RenderableType:
-    """The commands that can be typed next, each on a line that can be copied."""
+def following(next_commands: Iterable[Next], program: str | None = None) -> RenderableType:
+    """The commands that can be typed next, each on a line that can be copied: `pointsman` is called as it was for this one, or as `program`."""
+    program = program or typed()
     lines = [
         line
         for step in next_commands
         for line in (
-            Text(f"  {step.command}", "bold", no_wrap=True, overflow="ignore"),
+            Text(f"  {re.sub('^pointsman(?= )', lambda _: program, step.command)}", "bold", no_wrap=True, overflow="ignore"),
             Padding(Text(step.why, "dim"), (0, 0, 0, 6), expand=False),
         )
     ]
     return Group(Text("Next", "bold"), *lines) if lines else Text()
+
+
+def typed(*, anywhere: bool = False) -> str:
+    """How `pointsman` is typed here to get this very program: by its name where that finds it, else by its path; `anywhere`: from any folder."""
+    called = Path(sys.argv[0])
+    if called.name != "pointsman" or not called.is_file() or shutil.which("pointsman") == str(called.absolute()):
+        return "pointsman"
+    return shlex.quote(str(called.absolute() if anywhere else called))
 
 
 def state(word: str) -> Text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pointsman.cli.advice import placed
 from pointsman.cli.desk import DONE, FINDING, Desk
 from pointsman.cli.page import ending
 from pointsman.cli.story import Story
@@ -12,7 +13,9 @@ from pointsman.runs import Run, Runs, Summary
 
 async def story_of(runs: Runs, run: Run, summary: Summary | None = None) -> Story:
     """The story of a run as it stands now."""
-    return tell(summary or await run.summary(), await runs.events(run), await runs.payloads(run))
+    story = tell(summary or await run.summary(), await runs.events(run), await runs.payloads(run))
+    story.next = placed(story.next, runs.project.place(run.graph))
+    return story
 
 
 async def ready(runs: Runs, run: Run, graph: str | None) -> None:
