@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import signal
@@ -66,6 +67,8 @@ def typed_line(prompt: str) -> str:
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401, PLC0415 - with it a line can be mended while it is typed
     try:
+        if _broken_off():
+            raise KeyboardInterrupt
         return input(prompt)
     except EOFError:
         raise BadInput(
@@ -73,6 +76,14 @@ def typed_line(prompt: str) -> str:
         ) from None
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _broken_off() -> bool:
+    """Whether Ctrl-C came before this line was waited for: asyncio's handler then asks the task to end, which waiting for a terminal would hold up."""
+    with contextlib.suppress(RuntimeError):  # no loop runs here
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+    return False
 
 
 @dataclass(frozen=True, slots=True)

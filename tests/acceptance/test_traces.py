@@ -201,3 +201,8 @@ def test_the_airline_runs_are_imported_at_the_command_line(data: Path, home: Pat
     shown = json.loads(told.stdout)
     assert (told.exit_code, shown["set"], shown["runs"]) == (0, "airline", 100)
     assert {"tokens", "versions"} <= set(shown["missing"])
+    for command in (["replay", "airline"], ["report", str(home / "page.html"), "--replay", "airline"]):
+        refused = CliRunner().invoke(app, ["eval", *command])
+        assert (refused.exit_code, "there is no graph that its runs ran on" in " ".join(refused.stderr.split())) == (2, True), (
+            refused.output
+        )

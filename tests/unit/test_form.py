@@ -1,5 +1,6 @@
 """The form in the terminal, and words that are not what they seem."""
 
+import asyncio
 from datetime import date
 from decimal import Decimal
 from enum import Enum
@@ -10,7 +11,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 
 from pointsman import canonical
 from pointsman.cli.card import WIDE, changes, value_lines
-from pointsman.cli.form import fill, is_text
+from pointsman.cli.form import fill, is_text, typed_line
 from pointsman.cli.plain import plain
 from pointsman.cli.story import Value
 
@@ -193,3 +194,16 @@ def test_changes_are_told_part_by_part() -> None:
         == "2 changes: a.b: 480 → 4800; e: none → true"
     )
     assert changes(before, canonical.encode("other")).startswith("3 changes: ")
+
+
+def test_who_broke_off_before_a_line_was_waited_for_is_not_asked_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builtins.input", lambda _: pytest.fail("it was waited for"))
+
+    async def form() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()  # as asyncio does at the first Ctrl-C
+        typed_line("total: ")
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(form())

@@ -28,7 +28,14 @@ def opened(set_name: str, graph: str | None) -> tuple[tuple[Trace, ...], dict[st
     from pointsman.project import Project
 
     traces, project = traces_of(set_name), Project()
-    names = sorted({trace.graph for trace in traces if trace.record is not None})
+    foreign = next((trace for trace in traces if trace.record is None), None)
+    if foreign is not None:
+        raise BadInput(
+            f"{set_name} was imported from {foreign.source}: there is no graph that its runs ran on",
+            undone="nothing was replayed",
+            remedy="score, backtest and drift take it; replay takes what `pointsman eval export` wrote",
+        )
+    names = sorted({trace.graph for trace in traces})
     return traces, {name: project.graph(graph or name) for name in names}
 
 

@@ -75,7 +75,9 @@ def import_(
     async def command(desk: Desk) -> int:
         from rich.text import Text
 
+        from pointsman.cli.page import following
         from pointsman.cli.printable import counted
+        from pointsman.cli.story import Next
         from pointsman.evaluation import archive
         from pointsman.evaluation.importing import traces_in
         from pointsman.home import data_folder
@@ -85,7 +87,13 @@ def import_(
         told = {"set": kept.name, "runs": len(kept.traces), "missing": list(kept.missing)}
         lines = [f"{counted(len(kept.traces), 'run')} in set {kept.name}{' (was there already)' if kept.again else ''}."]
         lines += [f"The source does not say: {', '.join(kept.missing)}."] if kept.missing else []
-        desk.give(told, *map(Text, lines))
+        own_runs = all(trace.record is not None for trace in kept.traces)
+        step = (
+            Next(f"pointsman eval replay {kept.name}", "run them again on the graphs as they are now, without the world")
+            if own_runs
+            else Next(f"pointsman eval score {kept.name}", "how well they did, by what their source says of each")
+        )
+        desk.give(told, *map(Text, lines), Text(), following([step]))
         return DONE
 
     perform(command, json)
