@@ -170,13 +170,13 @@ def test_a_value_that_is_decided_on_is_shown_part_by_part() -> None:
     party = {"name": "Ann & Sons, Ropewalk Rigging and Chandlery", "city": None}
     shown = told({"total": Decimal("48.10"), "party": party, "lines": [{"of": 1, "at": 2}, {"of": 3, "at": None}], "notes": []})
     assert shown == [
-        "bill.total: 48.1",
-        'bill.party.name: "Ann & Sons, Ropewalk Rigging and Chandlery"',
-        "bill.lines 1: {of: 1, at: 2}",
+        "bill.lines 1: {at: 2, of: 1}",
         "bill.lines 2: {of: 3, 1 none}",
-        "bill: nothing in party.city, notes",
+        'bill.party.name: "Ann & Sons, Ropewalk Rigging and Chandlery"',
+        "bill.total: 48.1",
+        "bill: nothing in notes, party.city",
     ]
-    assert told({"total": 1, "of": "x"}) == ['bill: {total: 1, of: "x"}']
+    assert told({"total": 1, "of": "x"}) == ['bill: {of: "x", total: 1}']
 
 
 def test_what_is_cut_of_it_is_told() -> None:
