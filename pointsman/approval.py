@@ -98,6 +98,11 @@ class Approval:
         return self.needs == (Need(),)
 
     @property
+    def is_settled(self) -> bool:
+        """Whether a person has settled it, used up or not."""
+        return self.state in ("approved", "rejected", "edited", "answered", "consumed")
+
+    @property
     def command(self) -> str:
         """What settles it at the command line."""
         return f"pointsman {'answer' if self.asks_for_value else 'approve'} {self.approval_id[:8]}"
@@ -145,6 +150,10 @@ class Approvals:
     def get(self, approval_id: str) -> Approval | None:
         """The approval of this id."""
         return self._by_id.get(approval_id)
+
+    def all(self) -> list[Approval]:
+        """Every one that was asked, in order."""
+        return list(self._by_id.values())
 
     def open(self) -> list[Approval]:
         """Those that wait for a person."""

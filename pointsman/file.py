@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pointsman.errors import BadInput, NotFound
 from pointsman.home import data_folder
+from pointsman.store.embedded import open_private, private_folder
 from pointsman.wall import passage
 
 MAX_BYTES = 50_000_000
@@ -75,9 +76,10 @@ def kept_content(folder: Path, digest: str) -> bytes | None:
 
 
 def _keep(target: Path, content: bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(target.parent)
     temporary = target.with_name(f"{target.name}.{os.getpid()}.{threading.get_ident()}.part")
-    with temporary.open("wb") as out:
+    with os.fdopen(open_private(temporary), "wb") as out:
+        out.truncate(0)
         out.write(content)
         out.flush()
         os.fsync(out.fileno())

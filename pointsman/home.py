@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from pointsman.clock import Clock, SystemClock
@@ -13,15 +14,22 @@ from pointsman.lease import TTL, Owner
 from pointsman.store import Store
 from pointsman.store.embedded import EmbeddedPostgres
 
+opened: ContextVar[tuple[Path | None, Path | None]] = ContextVar("pointsman_opened", default=(None, None))
+"""Root and data folder of the project that is open in this context, where code has named them."""
+
 
 def project_root(start: Path | None = None) -> Path:
-    """The nearest folder upward with a `langgraph.json`; where there is none, `start` (default: the working folder) itself."""
+    """The root that is open here, else the nearest folder upward with a `langgraph.json`; where there is none, `start` (default: the working folder) itself."""
+    if start is None and (told := opened.get()[0]) is not None:
+        return told
     here = (start or Path.cwd()).resolve()
     return next((folder for folder in (here, *here.parents) if (folder / "langgraph.json").is_file()), here)
 
 
 def data_folder() -> Path:
-    """`POINTSMAN_HOME`, or `.pointsman` in the project's root."""
+    """The data folder that is open here, else `POINTSMAN_HOME`, else `.pointsman` in the project's root."""
+    if (named := opened.get()[1]) is not None:
+        return named
     told = os.environ.get("POINTSMAN_HOME")
     return Path(told).absolute() if told else project_root() / ".pointsman"
 

@@ -28,6 +28,7 @@ from pointsman.errors import LeaseHeld, LeaseLost
 from pointsman.event import Event, Head
 from pointsman.journal import events_of
 from pointsman.store import Store
+from pointsman.store.embedded import open_private, private_folder
 
 TTL = 15.0
 """Seconds a lease lasts without being renewed."""
@@ -49,10 +50,8 @@ class Owner:
     @asynccontextmanager
     async def open(cls, store: Store, clock: Clock, home: Path, ttl: float = TTL) -> AsyncIterator[Owner]:
         """An owner that lives as long as the context, its lock file under `home/owners`."""
-        folder = home / "owners"
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = folder.absolute() / f"{uuid4().hex}.lock"
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        path = private_folder(home / "owners").absolute() / f"{uuid4().hex}.lock"
+        descriptor = open_private(path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             owner = cls(store, clock, home, path, ttl)

@@ -12,7 +12,7 @@ from typing import Any
 
 from pointsman.controlled import Controlled
 from pointsman.errors import BadInput, NotFound, PointsmanError
-from pointsman.home import project_root
+from pointsman.home import opened, project_root
 from pointsman.principal import Roles
 
 
@@ -43,7 +43,7 @@ class Project:
             place = self.graphs.get(name) or (name if ":" in name else None)
             if place is None:
                 raise NotFound(f"there is no graph {name!r}", remedy=self._where_graphs_are())
-            graph = self._load(*place.rsplit(":", 1))
+            graph = self._load(*place.rsplit(":", 1), declared=name in self.graphs)
             self._loaded[name] = self._loaded[graph.plan.name] = graph
             self._places[graph.plan.name] = place
         return self._loaded[name]
@@ -74,11 +74,14 @@ class Project:
         """Who may decide what, as `guards/roles.toml` says now. Raises `BadInput`."""
         return Roles.read(self.root)
 
-    def _load(self, file: str, variable: str) -> Controlled:
-        path = (self.root / file).resolve()
+    def _load(self, file: str, variable: str, *, declared: bool) -> Controlled:
+        # What a person types is meant from where they stand, as elsewhere at a command line.
+        typed = Path(file).resolve()
+        path = typed if not declared and typed.is_file() else (self.root / file).resolve()
         if not path.is_file():
-            raise NotFound(f"there is no file {path}", remedy="mend the path in langgraph.json")
+            raise NotFound(f"there is no file {path}", remedy="mend the path in langgraph.json" if declared else self._where_graphs_are())
         self._first_on_path()
+        here = opened.set((self.root, opened.get()[1]))
         try:
             module = _imported(path, self.root)
         except (PointsmanError, KeyboardInterrupt):
@@ -89,6 +92,8 @@ class Project:
                 undone="no run was touched",
                 remedy=f"`python {file}` shows where",
             ) from error
+        finally:
+            opened.reset(here)
         graph = getattr(module, variable, None)
         if not isinstance(graph, Controlled):
             raise BadInput(

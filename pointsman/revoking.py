@@ -22,9 +22,9 @@ async def revoke(owner: Owner, kind: str, name: str, *, by: str, reason: str) ->
     """Take something away; it, and the runs whose questions it voided. Raises `BadInput`."""
     if kind not in KINDS or not name.strip() or not by.strip():
         raise BadInput(
-            f"revoke({kind}={name!r}, by={by!r}) names nothing, or nobody",
+            "revoke has to name one principal, tool or rule, and who revokes it",
             undone="nothing was revoked",
-            remedy=f"name one of {', '.join(KINDS)}, and who revokes it",
+            remedy="name exactly one; for several, revoke several times",
         )
     async with owner.store.transaction() as tx:
         row = await tx.one("revoke", kind, name, by, reason)

@@ -19,7 +19,7 @@ from pointsman.controlled import Controlled
 from pointsman.engine import SETTLED, Engine
 from pointsman.errors import NotFound, PointsmanError
 from pointsman.event import Event
-from pointsman.home import open_owner
+from pointsman.home import open_owner, opened
 from pointsman.inbox import Item as Item
 from pointsman.journal import events_of, payloads_of
 from pointsman.lease import TTL, Owner
@@ -107,7 +107,7 @@ class Runs:
         """
         async with open_owner(home=home, url=url, clock=clock, ttl=ttl) as owner:
             runs = cls(owner, Project(root), graphs or {}, concurrency)
-            token = owner_here.set(owner)
+            token, place = owner_here.set(owner), opened.set((root, owner.home))
             try:
                 yield runs
                 await runs.engine.drain()
@@ -115,6 +115,7 @@ class Runs:
                 await runs.engine.stop()
                 with contextlib.suppress(ValueError):  # left in another context than it was entered in
                     owner_here.reset(token)
+                    opened.reset(place)
 
     def graph(self, name: str) -> Controlled:
         """The compiled workflow of this name, or the compensation of one. Raises `NotFound`."""

@@ -94,7 +94,7 @@ def verdict(faults: list[tuple[int, str]], events: int, payloads: int) -> Render
     """What the proof of a record came to."""
     if not faults:
         return Text(f"Verified: {counted(events, 'event')}, {counted(payloads, 'payload')}, chain whole.", "green")
-    lines = [Text.assemble((f"  event {seq}  ", "bold red"), plain(what)) for seq, what in faults]
+    lines = [Text.assemble((f"  event {seq}  " if seq else "  the run  ", "bold red"), plain(what)) for seq, what in faults]
     return Group(Text(f"NOT WHOLE: {counted(len(faults), 'fault')} in the record", "bold red"), *lines)
 
 

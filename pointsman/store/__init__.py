@@ -60,6 +60,12 @@ class Store:
             # Once by itself: the pool would try for its whole time-out, and would not say why.
             await (await AsyncConnection.connect(conninfo, connect_timeout=10)).close()
             await pool.open(wait=True, timeout=10)
+        except psycopg.ProgrammingError:
+            # libpq quotes what it does not understand, and that may be half of the password.
+            await pool.close()
+            raise StoreUnavailable(
+                "DATABASE_URL is not a connection string", undone="nothing was read or written", remedy="run `pointsman doctor`"
+            ) from None
         except (psycopg.OperationalError, PoolTimeout) as error:
             await pool.close()
             raise StoreUnavailable(

@@ -204,6 +204,11 @@ def _writable(place: Path) -> str:
     known = _existing(place)
     paths = [known, *(path for path in (place.glob("*.lock") if known == place else ()))]
     for path in paths:
+        if path != place and not path.is_dir() and path.suffix != ".lock":
+            raise refusal(
+                f"{path} is a file, and the database needs a folder there",
+                f"set POINTSMAN_HOME to a folder of yours, or {ANOTHER_DATABASE}",
+            )
         if not os.access(path, os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)):
             owner = path.stat().st_uid
             raise refusal(

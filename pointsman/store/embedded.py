@@ -157,6 +157,17 @@ def open_private(path: Path) -> int:
     return opened
 
 
+def private_folder(path: Path) -> Path:
+    """The folder, made with mode 0700 if missing, and as its parent's owner's where root makes it. OSError as from `mkdir`."""
+    if not path.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+        owner = path.parent.stat()
+        if os.geteuid() == 0 and owner.st_uid != 0:
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+    return path
+
+
 def take(lock: int, *, alone: bool, seconds: float) -> bool:
     """Lock a descriptor, alone or shared; false if others held it for all of `seconds`."""
     mode = (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB

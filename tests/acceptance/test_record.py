@@ -117,6 +117,19 @@ HARM = {
     "duplicated": "INSERT INTO pointsman.journal SELECT run_id, (SELECT max(seq) + 1 FROM pointsman.journal), time, branch, position, kind, "
     "fields, payloads, prev, hash FROM pointsman.journal WHERE seq = 4",
 }
+STRAYED = {
+    **{f"run {column}": f"UPDATE pointsman.run SET {column} = {value}" for column, value in {
+        "state": "'failed'", "graph": "'other'", "version": "overlay(version placing 'x' from 7)", "quarantined": "true", "retryable": "true",
+    }.items()},
+    "run gone": "DELETE FROM pointsman.run",
+    **{f"question {column}": f"UPDATE pointsman.approval SET {column} = {value}" for column, value in {
+        "state": "'approved'", "digest": "overlay(digest placing 'x' from 7)", "card_digest": "overlay(card_digest placing 'x' from 7)", "tool": "'other'",
+        "node": "'other'", "position": "'other'", "role": "'clerk'", "decided_by": "'lee'",
+    }.items()},
+    "question gone": "DELETE FROM pointsman.approval",
+    "question put in": "INSERT INTO pointsman.approval (approval_id, run_id, position, digest, card_digest, tool, node, state) "
+    "SELECT 'x', run_id, position, digest, card_digest, tool, node, state FROM pointsman.approval",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("harm", HARM)
@@ -136,6 +149,25 @@ async def test_what_was_done_to_a_record_is_named(open_runs: OpenRuns, world: Wo
             assert faults[0].seq in (4, 5)
         if harm in ("dropped", "run_id", "seq"):
             assert "event 4 is missing" in faults[0].what
+
+
+@pytest.mark.parametrize("harm", STRAYED)
+async def test_a_table_that_says_otherwise_than_the_record_is_named(open_runs: OpenRuns, world: World, url: str, harm: str) -> None:
+    graph = flow(policy=ASK_PAY)
+    graph.add_node("post", effect(world.tools().pay, reads=("amount",), writes="receipt"))
+    graph.add_edge(START, "post").add_exits("post", done=END, default=END)
+    async with open_runs(graph.compile()) as runs:
+        run, _ = await go(runs, {"amount": 5})
+        assert await verify(runs.owner.store, run.run_id) == []
+        await approve_all(runs, run)
+        assert await verify(runs.owner.store, run.run_id) == []
+        with psycopg.connect(url, autocommit=True) as conn:
+            conn.execute(STRAYED[harm])
+        [fault] = await verify(runs.owner.store, run.run_id)
+        table, _, column = harm.partition(" ")
+        assert fault.seq == 0
+        assert {"run": "runs table", "question": "question"}[table] in fault.what
+        assert column in ("gone", "put in") or f"says {column} " in fault.what
 
 
 async def test_a_start_with_a_key_is_one_run_however_often_and_at_once(open_runs: OpenRuns, world: World) -> None:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from pointsman import Runs
 from pointsman.errors import StoreUnavailable
 from pointsman.store.diagnosis import Account, broken, choose, data_major, diagnose, holders, probe, require_major, require_room
 
@@ -97,3 +98,17 @@ def test_a_server_that_no_watcher_minds_is_told(tmp_path: Path) -> None:
         found = {finding.check: finding for finding in diagnose(tmp_path, None)}
     assert not found["locks"].ok and "without its watcher" in found["locks"].what and str(os.getpid()) in found["locks"].what
     assert found["server"].ok and "stopped" in found["server"].what
+
+
+def test_a_file_where_the_folder_should_be_is_named(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file")
+    [folder] = [finding for finding in diagnose(tmp_path / "home", None) if finding.check == "folder"]
+    assert (folder.ok, "is a file" in folder.what) == (False, True)
+
+
+@pytest.mark.anyio
+async def test_a_url_that_is_none_is_refused_without_being_quoted(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="not a connection string") as refused:
+        async with Runs.open(home=tmp_path, url="postgresql://me:se@cret@x:y/z z=geheim"):
+            pass
+    assert "cret" not in str(refused.value)

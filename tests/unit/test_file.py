@@ -7,10 +7,14 @@ import os
 from pathlib import Path
 
 import pytest
+from langgraph.graph import START
+from typing_extensions import TypedDict
 
-from pointsman import InputFile
+from pointsman import InputFile, Runs, Workflow
 from pointsman.errors import BadInput, NotFound
 from pointsman.file import MAX_BYTES
+
+pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
@@ -96,3 +100,31 @@ def test_a_name_from_outside_reaches_no_other_file(kept: Path, tmp_path: Path) -
     forged = InputFile(name="bill.pdf", sha256="../../secret", size=6)
     with pytest.raises(NotFound):
         forged.read_bytes()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="SKIPPED: only root can work in the folder of another user")
+async def test_what_root_leaves_in_a_users_folder_is_the_users(kept: Path, paper: Path, url: str) -> None:
+    os.chown(kept, 65534, 65534)
+    async with Runs.open(home=kept, url=url):
+        taken = InputFile.take(paper, kept)
+        left = [kept / "files", kept / "files" / taken.sha256, kept / "owners", *(kept / "owners").iterdir()]
+        assert len(left) == 4
+        assert {(path.stat().st_uid, path.stat().st_gid) for path in left} == {(65534, 65534)}
+
+
+class Read(TypedDict, total=False):
+    """A document and what it says."""
+
+    path: InputFile
+    text: str
+
+
+async def test_the_files_of_runs_that_were_opened_with_a_home_lie_there(home: Path, paper: Path, url: str) -> None:
+    def read(state: Read) -> Read:
+        return {"text": state["path"].read_bytes().decode()}
+
+    flow = Workflow(Read, name="read").add_node("read", read).add_edge(START, "read")
+    async with Runs.open(home=home / "other", url=url, graphs={"read": flow.compile()}) as runs:
+        run = await runs.start("read", {"path": paper})
+        assert (await run.settled()).state == "done"
+        assert "a bill" in (await runs.payloads(run)).values()

@@ -124,3 +124,29 @@ def test_the_projects_own_modules_come_before_installed_ones(root: Path) -> None
         assert Project(root).value("colorsys:whose") == "the project"
     finally:
         sys.modules.pop("colorsys", None)
+
+
+def test_a_file_is_meant_from_where_one_stands_and_else_from_the_root(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "flows").mkdir()
+    (root / "flows" / "mine.py").write_text(GRAPH.replace("{name}", "mine"))
+    (root / "other.py").write_text(GRAPH.replace("{name}", "other"))
+    project = declare(root)
+    monkeypatch.chdir(root / "flows")
+    assert [project.graph(name).plan.name for name in ("mine.py:graph", "flows/mine.py:graph", "../other.py:graph", "other.py:graph")] == [
+        "mine", "mine", "other", "other",
+    ]  # fmt: skip
+    with pytest.raises(NotFound, match="no file") as refused:
+        project.graph("none.py:graph")
+    assert "give FILE:VAR" in (refused.value.remedy or "")
+
+
+def test_a_prompt_is_read_from_the_root_that_was_opened(root: Path) -> None:
+    (root / "asking.md").write_text("Say what {text} means.")
+    (root / "asks.py").write_text(
+        GRAPH.replace("{name}", "asks")
+        .replace("n: int", "text: str\n    n: int")
+        .replace("import Workflow", "import Workflow, infer")
+        .replace('"one", one)', '"one", infer(reads=("text",), writes="n", returns=int, prompt="asking.md"))')
+        .replace("graph = ", 'flow.add_exits("one", default="__end__")\ngraph = ')
+    )
+    assert declare(root, asks="./asks.py:graph").graph("asks").plan.name == "asks"

@@ -1,0 +1,60 @@
+"""Whether the tables that are worked out from a run's record, its row and its questions, still say what the record says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pointsman.approval import Approval, Approvals
+from pointsman.event import Event
+
+_STATES = {
+    "run.accepted": "accepted", "run.opened": "running", "run.repaired": "running", "run.continued": "running", "run.waiting": "waiting",
+    "run.parked": "parked", "run.paused": "paused", "run.cancelled": "cancelled", "run.failed": "failed", "run.sealed": "done",
+}  # fmt: skip
+
+
+def strayed(events: Sequence[Event], run: Mapping[str, Any] | None, questions: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What a run's row and the rows of its questions say otherwise than its events, a sentence each."""
+    if run is None:
+        return ["the run has no row in the runs table"]
+    told = _row(events)
+    found = [f"the runs table says {name} {run[name]!r}; the record says {value!r}" for name, value in told.items() if run[name] != value]
+    return found + list(_questions(Approvals(events), {row["approval_id"]: row for row in questions}))
+
+
+def _row(events: Sequence[Event]) -> dict[str, Any]:
+    """What the runs table has to say of a run."""
+    last = [event for event in events if event.kind in _STATES][-1]
+    versions = [event.fields["version"] for event in events if event.kind in ("run.opened", "run.repaired")]
+    told = {"graph": events[0].fields["graph"], "state": _STATES[last.kind], "version": versions[-1] if versions else None}
+    if last.kind == "run.failed":
+        told["quarantined"] = last.fields["quarantined"]
+    elif last.kind in ("run.waiting", "run.parked", "run.sealed", "run.cancelled"):
+        told["quarantined"] = False
+    return told | {"retryable": last.kind == "run.parked" and last.fields["retryable"]}
+
+
+def _questions(approvals: Approvals, rows: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    asked = {approval.approval_id: approval for approval in approvals.all()}
+    for approval_id in rows.keys() - asked.keys():
+        yield f"question {approval_id[:8]} was never asked"
+    for approval_id, approval in asked.items():
+        if approval_id not in rows:
+            yield f"question {approval_id[:8]} is not in the table of questions"
+            continue
+        row = rows[approval_id]
+        for name, value in _question(approval).items():
+            if row[name] != value:
+                yield f"the table of questions says {name} {row[name]!r} of question {approval_id[:8]}; the record says {value!r}"
+
+
+def _question(approval: Approval) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "position": approval.position,
+        "digest": approval.binding,
+        "card_digest": approval.card_digest,
+        "tool": approval.tool,
+    }
+    told |= {"node": approval.node, "role": approval.role, "state": approval.state}
+    return told | ({"decided_by": approval.by} if approval.is_settled else {})
