@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from langgraph.graph import END, START
 
+from guards.consistency import consistent
 from guards.finance import limits, policy, prices
 from nodes.invoice import Draft, InvoiceState, Reading, check_invoice, extract_by_rule, judge_claim, read_document, unread
 from pointsman import FAILED, QUARANTINED, Workflow, effect, infer, question
@@ -53,7 +54,7 @@ flow.add_node("check", check_invoice)
 flow.add_node("person", correct, max_visits=3)
 flow.add_node("register", effect(register_invoice, reads=("claim",), writes="registration"))
 flow.add_node("judge", judge_claim)
-flow.add_node("post", effect(post_invoice, reads=("invoice",), writes="receipt"))
+flow.add_node("post", effect(post_invoice, reads=("invoice",), writes="receipt"), guards=(consistent,))  # the check does not see an edit
 flow.add_node("archive", effect(file_document, reads=("path", "receipt"), writes="archived"))
 flow.add_edge(START, "read")
 flow.add_conditional_edges("read", readable, ["extract", QUARANTINED])

@@ -34,6 +34,12 @@ class Ask:
 
     reason: str
     role: str | None = None
+    not_by: tuple[str, ...] = ()
+    """Who may not, though they hold the role, as in a policy's `ask`: `starter`, `editor`. Raises `BadInput` for other words."""
+
+    def __post_init__(self) -> None:
+        if type(self.not_by) is not tuple or not set(self.not_by) <= {"starter", "editor"}:
+            raise BadInput(f"not_by={self.not_by!r} names nobody", remedy='not_by=("starter", "editor"), or one of them')
 
 
 class Revise:
@@ -134,7 +140,7 @@ class Examined:
         if not self.asks:
             return None
         reason = "; ".join(ask.reason for _, ask in self.asks)
-        needs = tuple(dict.fromkeys(Need(ask.role) for _, ask in self.asks))
+        needs = tuple(dict.fromkeys(Need(ask.role, not_by=ask.not_by) for _, ask in self.asks))
         return Decision(Verdict.ASK, self.asks[0][0], reason, needs, matched=tuple(name for name, _ in self.asks))
 
 

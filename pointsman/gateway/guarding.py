@@ -76,7 +76,10 @@ async def consent(gateway: Gateway, step: Step, on: Place, seen: Examined, subje
         return
     if decision.verdict is Verdict.ASK:
         card = {"tool": decision.rule, "effect": f"guard on {on}", "arguments": subject, "node": step.node, "rule": decision.rule}
-        card |= {"reason": decision.reason, **{name: told for name, told in need_fields(decision.needs).items() if name == "also"}}
+        card |= {
+            "reason": decision.reason,
+            **{name: told for name, told in need_fields(decision.needs).items() if name in ("not_by", "also")},
+        }
         bound = {"card": card, "run": gateway.journal.run_id, "graph": gateway.rules.version}
         approval = await Asking(gateway).asked(
             step, gateway.journal.payload_of(bound), card, decision, decision.rule, anew=gateway.reruns(step)

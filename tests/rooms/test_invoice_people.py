@@ -75,7 +75,7 @@ def instead_of_kim(roles: Path, name: str) -> None:
     roles.write_text(roles.read_text(encoding="utf-8").replace('"kim"', f'"{name}"'), encoding="utf-8")
 
 
-def times(invoice: Invoice, factor: int) -> Invoice:
+def times(invoice: Invoice, factor: Decimal | int) -> Invoice:
     """The same invoice over more money, every sum of it."""
     names = ("net", "tax", "total", "due")
     return invoice.model_copy(update={name: getattr(invoice, name) * factor for name in names} | {"taxes": ()})
@@ -143,6 +143,40 @@ async def test_edited_amounts_are_asked_about_on_a_card_of_their_own(open_runs: 
         await runs.approve(new, by="kim")
         assert (await run.settled()).state == "done"
         assert amounts(ledger) == [Decimal("105457.80")]
+
+
+async def test_an_edit_that_contradicts_the_rest_is_for_another_controller(open_runs: OpenRuns, ledger: LedgerProcess) -> None:
+    async with open_runs(graph) as runs:
+        run, item = await waiting(runs, LARGE)
+        small = await _invoice(runs, run) | {"total": "480.00", "due": "480.00"}  # far below the ceiling, and the net amount says more
+        await runs.edit(item, {"invoice": small}, by="dana")
+        assert (await run.settled()).state == "waiting"
+        new = await asked(runs, run)
+        assert (new.card["rule"], new.role) == ("consistent", "controller")
+        assert "and not the total 480" in new.card["reason"]
+        with pytest.raises(NotAllowed, match="dana"):
+            await runs.approve(new, by="dana")
+        await runs.reject(new, by="kim")
+        assert (await run.settled()).state == "failed"
+        assert amounts(ledger) == []
+
+
+@pytest.mark.parametrize("patch", [{"number": None}, {"type_code": "381"}, {"tax": "0"}, {"due_date": "1999-01-01"}, {"due": "480"}])
+async def test_what_is_patched_in_behind_the_check_is_looked_at_all_the_same(
+    open_runs: OpenRuns, ledger: LedgerProcess, patch: dict[str, Any]
+) -> None:
+    async with open_runs(graph) as runs:
+        run, item = await waiting(runs, LARGE)
+        fifth = times(Invoice.model_validate(await _invoice(runs, run)), Decimal("0.2")).model_dump(mode="json")  # within the ceiling
+        await runs.rerun(run, node="post", patch={"invoice": fifth | patch}, by="dana", reason="sure of it")
+        state = (await run.settled()).state
+        if patch == {"number": None}:
+            assert (state, await reason(runs, run)) == ("failed", "it lacks number")
+        else:
+            assert (state, (await asked(runs, run)).card["rule"]) == ("waiting", "consistent")
+            with pytest.raises(NotAllowed):
+                await runs.approve(await asked(runs, run), by="dana")
+        assert amounts(ledger) == []
 
 
 async def test_what_does_not_apply_decides_nothing(open_runs: OpenRuns, ledger: LedgerProcess, roles: Path) -> None:
