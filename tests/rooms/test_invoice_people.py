@@ -166,7 +166,7 @@ async def test_what_is_patched_in_behind_the_check_is_looked_at_all_the_same(
     open_runs: OpenRuns, ledger: LedgerProcess, patch: dict[str, Any]
 ) -> None:
     async with open_runs(graph) as runs:
-        run, item = await waiting(runs, LARGE)
+        run, _ = await waiting(runs, LARGE)
         fifth = times(Invoice.model_validate(await _invoice(runs, run)), Decimal("0.2")).model_dump(mode="json")  # within the ceiling
         await runs.rerun(run, node="post", patch={"invoice": fifth | patch}, by="dana", reason="sure of it")
         state = (await run.settled()).state
