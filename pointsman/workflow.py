@@ -135,7 +135,7 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
             self._unbounded.append(source)
         self._routers.append(function)
         self._branches.setdefault(source, []).extend(declared.values())
-        choose = router(path, declared, max_items)
+        choose = router(path, declared, max_items, unbounded=self.exploratory)
         choose.__name__ = (
             f"{getattr(function, '__name__', 'condition').strip('<>')}{len(self._branches[source]) if source in self.branches else ''}"
         )
@@ -155,7 +155,7 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
             checkpointer = None
         shape = self._shape()
         own = {contract.name: contract.effect for part in self.parts.values() for one in part.contracts for contract in one.family()}
-        findings = unsound(shape) + self._blind_guards()
+        findings = unsound(shape) + self._blind_guards() + self._lost_writes()
         findings += [f"policy, {fault}" for fault in lint(self.policy, tools=own) if fault.wrong]
         if findings and not self.exploratory:
             raise UnsafeGraph(self.name, findings)
@@ -190,6 +190,15 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
             for node, guards in self._guards.items()
             for each in guards
             if each.on in ("input", "output") and not each.takes.keys() <= fields
+        ]
+
+    def _lost_writes(self) -> list[str]:
+        """Fields that nodes write and no state has: LangGraph would drop them without a word, the receipt of an effect too."""
+        known = {*self.channels, *self.managed}
+        return [
+            f"{name}: writes {', '.join(lost)}, which the state does not have; add it to the state, or mend writes="
+            for name, part in self.parts.items()
+            if (lost := sorted({*(part.writes or ())} - known))
         ]
 
     def _wire(self) -> None:

@@ -92,6 +92,8 @@ def _exits(name: str, node: Node) -> Iterable[str]:
         yield f"{name}: has no exit {', '.join(foreign)}; its exits are {', '.join((*node.exits, 'limit'))}"
     if node.exits and node.edges:
         yield f"{name}: has exits, so add_edge from it would take every one of them; use add_exits"
+    if node.max_visits is not None and node.max_visits < 1:
+        yield f"{name}: max_visits={node.max_visits}, so it would never run; let it be 1 or more, or remove the node"
     if node.max_visits is not None and "limit" not in node.routes:
         yield f"{name}: may reach its max_visits, and the exit limit is not routed; add_exits({name!r}, limit=…)"
 
@@ -99,10 +101,9 @@ def _exits(name: str, node: Node) -> Iterable[str]:
 def _bounded(shape: Shape, cycle: list[str]) -> bool:
     """Whether no cycle is left once all visits are used up: from then on a bounded node leads on by `limit` alone."""
     nodes = {name: shape.nodes[name] for name in cycle if name in shape.nodes}
-    left = {
-        name: shape.arrows.get(name, ()) if node.max_visits is None else (node.routes.get("limit", END),) for name, node in nodes.items()
-    }
-    return not _cycles(Shape(shape.name, nodes, {name: tuple(t for t in targets if t in nodes) for name, targets in left.items()}))
+    left = {name: shape.arrows.get(name, ()) for name in cycle}  # a node's error handler is none of the nodes, and leads on all the same
+    left |= {name: (node.routes.get("limit", END),) for name, node in nodes.items() if node.max_visits is not None}
+    return not _cycles(Shape(shape.name, nodes, {name: tuple(t for t in targets if t in left) for name, targets in left.items()}))
 
 
 def _cycles(shape: Shape) -> list[list[str]]:

@@ -19,8 +19,8 @@ INJECTED = ("config", "runtime", "writer", "store")
 """What a router may ask for by parameter name besides the state."""
 
 
-def router(path: Any, declared: Mapping[Hashable, str], max_items: int | None) -> Callable[..., Any]:
-    """`path`, with what it chose put on record."""
+def router(path: Any, declared: Mapping[Hashable, str], max_items: int | None, *, unbounded: bool = False) -> Callable[..., Any]:
+    """`path`, with what it chose put on record; without `max_items` it may send nothing, unless it may send `unbounded`."""
     wanted = [name for name in parameters(path)[1:] if name in INJECTED]
     function = path.func if hasattr(path, "func") and not inspect.isroutine(path) else path
 
@@ -37,7 +37,14 @@ def router(path: Any, declared: Mapping[Hashable, str], max_items: int | None) -
                 chosen = path(state, **{name: offered[name] for name in wanted})
                 chosen = await chosen if inspect.isawaitable(chosen) else chosen
             targets = list(chosen) if isinstance(chosen, list | tuple) else [chosen]
-            _check([target for target in targets if isinstance(target, Send)], declared, max_items)
+            sends = [target for target in targets if isinstance(target, Send)]
+            if sends and max_items is None and not unbounded:
+                raise BadInput(
+                    "an edge sent without a bound",
+                    undone="none of the items was begun",
+                    remedy="give its add_conditional_edges max_items=",
+                )
+            _check(sends, declared, max_items)
         except Exception as error:
             if step is not None:
                 gateway.steps.failed(step, error)

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import pytest
 from langgraph.errors import GraphRecursionError
 from langgraph.graph import END, START, StateGraph
-from langgraph.types import Command, interrupt
+from langgraph.types import Command, Send, interrupt
 
 from pointsman import Runs
 from tests.acceptance.world import (
@@ -181,6 +181,22 @@ async def test_the_bound_on_supersteps_is_ours(open_runs: OpenRuns) -> None:
         run, summary = await go(runs)
         assert summary.state == "parked"
         assert (await error_of(runs, run))["type"] == GraphRecursionError.__name__
+
+
+@pytest.mark.parametrize("exploratory", [False, True])
+async def test_an_edge_that_hides_that_it_sends_is_held_to_a_bound_all_the_same(open_runs: OpenRuns, exploratory: bool) -> None:
+    def items() -> list[Any]:
+        return [Send("work", {"item": n}) for n in range(3)]
+
+    graph = flow(exploratory=exploratory)
+    graph.add_node("work", logs("worked")).add_node("start", logs("started"))
+    graph.add_edge(START, "start").add_conditional_edges("start", lambda s: items(), ["work"])
+    async with open_runs(graph.compile()) as runs:
+        run, summary = await go(runs)
+        if exploratory:
+            assert (summary.state, (await output(runs, run))["log"]) == ("done", ["started", *["worked"] * 3])
+        else:
+            assert (summary.state, (await error_of(runs, run))["what"]) == ("parked", "an edge sent without a bound")
 
 
 async def test_a_body_that_swallows_the_question_of_a_plain_step_still_waits(open_runs: OpenRuns, world: World) -> None:

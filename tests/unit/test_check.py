@@ -23,6 +23,10 @@ class State(TypedDict, total=False):
     trail: Annotated[list[str], operator.add]
 
 
+class Private(TypedDict):
+    note: str
+
+
 def step(state: State) -> State:
     return {}
 
@@ -285,3 +289,30 @@ def test_the_bound_is_not_needlessly_wide() -> None:
     """A plain chain of n nodes takes n supersteps; a bound far above would catch no loop."""
     chain = flow("a", "b", "c").add_edge(START, "a").add_edge("a", "b").add_edge("b", "c").add_edge("c", END).compile()
     assert 3 <= chain.plan.supersteps <= 6
+
+
+def test_a_cycle_through_an_error_handler_needs_a_bound_too() -> None:
+    def again(state: State) -> Command[Literal["a"]]:
+        return Command(goto="a")
+
+    def made(**options: Any) -> Workflow:
+        return flow().add_node("a", step, error_handler=again, **options).add_edge(START, "a")
+
+    [finding] = findings(made())
+    assert "a cycle without a bound" in finding
+    assert findings(made(max_visits=2).add_exits("a", limit=END)) == []
+
+
+def test_a_field_that_is_written_and_that_no_state_has_is_told() -> None:
+    def reads_note(state: Private) -> State:
+        return {}
+
+    made = flow().add_node("a", effect(deliver, reads=("name",), writes="receipt")).add_edge(START, "a").add_exits("a", default=END)
+    assert findings(made) == ["a: writes receipt, which the state does not have; add it to the state, or mend writes="]
+    private = flow().add_node("a", effect(deliver, reads=("name",), writes="note")).add_node("b", reads_note)
+    assert findings(private.add_edge(START, "a").add_exits("a", default="b")) == []
+
+
+def test_a_bound_that_lets_nothing_run_is_told() -> None:
+    made = flow().add_node("a", step, max_visits=0).add_edge(START, "a").add_exits("a", limit=END)
+    assert findings(made) == ["a: max_visits=0, so it would never run; let it be 1 or more, or remove the node"]
