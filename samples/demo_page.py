@@ -16,10 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from pointsman import canonical
-from pointsman.cli.plain import plain
 from pointsman.cli.printable import counted
 from pointsman.cli.story import Call, Story
 from pointsman.limit import Spend
+from pointsman.plain import plain
 from pointsman.runs import Item
 
 TRUTH: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "invoices.json").read_text(encoding="utf-8"))

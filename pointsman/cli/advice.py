@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 
-from pointsman.cli.plain import plain
 from pointsman.cli.story import Call, Next, Story, Value
+from pointsman.plain import plain
 
 _LOADING = ("approve", "reject", "edit", "answer", "resume", "rerun", "compensate")
 """Commands that load the run's graph."""

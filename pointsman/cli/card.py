@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pointsman import canonical
-from pointsman.cli.plain import plain
 from pointsman.cli.printable import clipped, counted, is_file, moment, preview
 from pointsman.cli.story import Ask, Value
+from pointsman.plain import plain
 
 ROOM, WIDE = 160, 600
 """Characters of a value in a step, and where somebody has to decide on it."""

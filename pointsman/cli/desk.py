@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from pointsman.cli.plain import plain
 from pointsman.errors import BadInput, NotFound, PointsmanError
+from pointsman.plain import plain
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -13,9 +13,9 @@ from decimal import Decimal
 from typing import Any
 
 from pointsman.cli.given import a_typed
-from pointsman.cli.plain import plain
 from pointsman.cli.printable import clipped
 from pointsman.errors import BadInput
+from pointsman.plain import plain
 
 HOW = "Enter keeps what stands in brackets, - leaves a field out, Ctrl-C leaves the form."
 

@@ -13,11 +13,11 @@ from rich.text import Text
 from pointsman.cli.advice import decisions, placed
 from pointsman.cli.card import card
 from pointsman.cli.page import following, rows, state
-from pointsman.cli.plain import plain
 from pointsman.cli.printable import ago, clipped, counted
 from pointsman.cli.standing import story_of
 from pointsman.cli.story import Ask, Next, Story
 from pointsman.errors import BadInput
+from pointsman.plain import plain
 from pointsman.runs import Item, Run, Runs
 from pointsman.store.diagnosis import Finding
 from pointsman.usage import MEASURES, Usage

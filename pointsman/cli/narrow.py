@@ -29,7 +29,7 @@ def check(
         from rich.text import Text
 
         from pointsman.cli.page import rows
-        from pointsman.cli.plain import plain
+        from pointsman.plain import plain
         from pointsman.project import Project
 
         project = Project()
@@ -75,8 +75,8 @@ def revoke(
     async def command(desk: Desk) -> int:
         from rich.text import Text
 
-        from pointsman.cli.plain import plain
         from pointsman.cli.printable import counted
+        from pointsman.plain import plain
         from pointsman.runs import Runs
 
         async with Runs.open() as runs:
@@ -101,7 +101,7 @@ def _list(desk: Desk, revoked: Any) -> None:
     from rich.text import Text
 
     from pointsman.cli.page import rows
-    from pointsman.cli.plain import plain
+    from pointsman.plain import plain
 
     grid = rows(head=("", "revoked", "by", "reason"), least=(4, 8, 4))
     each: Revocation

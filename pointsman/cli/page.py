@@ -18,9 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pointsman.cli.card import NOTHING, ROOM, WIDE, card, changes, grid, value_line
-from pointsman.cli.plain import plain
 from pointsman.cli.printable import clipped, counted, duration, moment, preview
 from pointsman.cli.story import Ask, Call, Failure, Mark, Next, Step, Story, Value
+from pointsman.plain import plain
 
 STYLE = {
     "done": "green", "parked": "red", "failed": "red", "quarantined": "magenta", "cancelled": "dim", "waiting": "yellow",
@@ -71,13 +71,13 @@ def state(word: str) -> Text:
     return Text(plain(word), STYLE.get(word, ""))
 
 
-def rows(*, head: tuple[str, ...], least: tuple[int, ...] = ()) -> Table:
-    """An empty table in the style of all: no frame, the last column takes what room there is."""
+def rows(*, head: tuple[str, ...], least: tuple[int, ...] = (), folds: int = -1) -> Table:
+    """An empty table in the style of all: no frame, one column (the last, else `folds`) takes what room there is and gives way where there is none."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", expand=False)
     for number, name in enumerate(head):
-        last = number == len(head) - 1
+        gives = number == folds % len(head)
         table.add_column(
-            name, overflow="fold" if last else "ellipsis", no_wrap=not last, min_width=least[number] if number < len(least) else None
+            name, overflow="fold" if gives else "ellipsis", no_wrap=not gives, min_width=least[number] if number < len(least) else None
         )
     return table
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from pointsman import canonical
-from pointsman.cli.plain import plain
+from pointsman.plain import plain
 
 
 def preview(tree: Any, room: int = 160) -> str:

@@ -224,8 +224,8 @@ async def _form(desk: Desk, runs: Runs, item: Item, present: Any, give: Callable
     from pointsman.cli.card import card
     from pointsman.cli.form import HOW, fill, typed_line
     from pointsman.cli.listing import as_ask
-    from pointsman.cli.plain import plain
     from pointsman.fitting import form
+    from pointsman.plain import plain
 
     schema = form(runs.graph(item.graph), item.node, item.tool, item.card)
     desk.left = f"Nothing was decided: `pointsman show {item.run_id[:8]}`."

@@ -85,6 +85,8 @@ class Backtest:
 
     calls: tuple[Judged, ...]
     runs: int
+    tasks: Mapping[str, tuple[str, ...]]
+    """The runs of each task; a run of none is its own."""
     proposal: Proposal
     untried: tuple[str, ...]
     """What of the proposal could not be tried, and why."""
@@ -108,10 +110,20 @@ class Backtest:
             },
             "minutes": minutes,
             "usd_people": round(minutes / 60 * self.proposal.hourly, 2),
-            "unaffected_runs": self.runs - len({call.trace_id for call in (*stops, *passes)}),
+            "tasks": len(self.tasks),
+            "unaffected": self._unaffected({call.trace_id for call in (*stops, *passes)}),
+            **{
+                word: _by_verdict(call for call in self.calls if call.right is known) for word, known in (("right", True), ("wrong", False))
+            },
+            "mixed": [row for row in self.table() if row["right"] and row["wrong"]],
             "table": self.table(),
             "untried": list(self.untried),
         }
+
+    def _unaffected(self, touched: set[str]) -> dict[str, int]:
+        """Runs that would have gone as they went, and tasks of which all runs would."""
+        whole = sum(1 for members in self.tasks.values() if touched.isdisjoint(members))
+        return {"runs": self.runs - len(touched), "tasks": whole}
 
     def table(self) -> list[dict[str, Any]]:
         """Verdict and rule, for effects and reads apart: how many calls, how many of them exact, right and wrong."""
@@ -134,15 +146,18 @@ def backtest(traces: Iterable[Trace], proposal: Proposal, *, tools: Sequence[Too
     contracts = {contract.name: contract for contract in (tool.contract if isinstance(tool, Tool) else tool for tool in tools)}
     found: list[Judged] = []
     runs = 0
+    tasks: dict[str, list[str]] = {}
     for trace in traces:
         runs += 1
+        tasks.setdefault(trace.task or trace.trace_id, []).append(trace.trace_id)
         found += _run(trace, proposal, contracts, right)
     untried = []
     if proposal.policy is not None and proposal.policy.rates:
         untried.append("rates: the traces do not say when each call was made")
     if proposal.limits is not None and proposal.limits.seconds is not None:
         untried.append("seconds: how long a run would have worked is not known")
-    return Backtest(calls=tuple(found), runs=runs, proposal=proposal, untried=tuple(untried))
+    members = {task: tuple(runs_) for task, runs_ in tasks.items()}
+    return Backtest(calls=tuple(found), runs=runs, tasks=members, proposal=proposal, untried=tuple(untried))
 
 
 def _run(trace: Trace, proposal: Proposal, contracts: Mapping[str, Contract], right: Right | None) -> Iterable[Judged]:
@@ -195,8 +210,11 @@ def _typed(call: Call, contract: Contract | None) -> Mapping[str, Any]:
         return plain
 
 
+def _by_verdict(calls: Iterable[Judged]) -> dict[str, int]:
+    return dict(sorted(Counter(call.after for call in calls).items()))
+
+
 def _counted(calls: Sequence[Judged]) -> dict[str, Any]:
-    by_verdict = Counter(call.after for call in calls)
     return {
         "calls": len(calls),
         "exact": sum(call.exact for call in calls),
@@ -204,5 +222,5 @@ def _counted(calls: Sequence[Judged]) -> dict[str, Any]:
         "effects": sum(call.effect not in ("read", "model") for call in calls),
         "right": sum(call.right is True for call in calls),
         "wrong": sum(call.right is False for call in calls),
-        "by_verdict": dict(sorted(by_verdict.items())),
+        "by_verdict": _by_verdict(calls),
     }

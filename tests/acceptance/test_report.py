@@ -75,6 +75,12 @@ def test_nothing_is_fetched_and_nothing_said_becomes_markup() -> None:
     ] == []
 
 
+def test_a_name_cannot_turn_the_verdict_round() -> None:
+    page = whole("\u202etoday\u2066")
+    assert "\u202e" not in page and "\u2066" not in page
+    assert r"\u{202e}today\u{2066}" in page
+
+
 def test_it_tells_what_was_found() -> None:
     text = " ".join(re.sub(r"<[^>]+>", " ", whole()).split())
     for told in ("INCONCLUSIVE", "over 6 tasks", "independent tasks would tell", "even suite", "extract node", "pass^k", "cost of a pass", "different paths a task",

@@ -211,4 +211,4 @@ def test_for_people(tell: Tell) -> None:
     told = CliRunner().invoke(app, ["eval", "score", "one"]).stdout
     assert "pass^k" in told and "trials of one task are not" in told.replace("\n", " ") and "give --price" in told
     told = CliRunner().invoke(app, ["eval", "compare", "one", "one"]).stdout
-    assert "INCONCLUSIVE" in told and "would show" in told
+    assert "INCONCLUSIVE" in told and "would tell" in told

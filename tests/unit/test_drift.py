@@ -129,10 +129,21 @@ def test_the_airline_back_tested(data: Path, home: Path, monkeypatch: pytest.Mon
     told = json.loads(command.invoke(app, [*given, "--policy", "guards.airline:every_write_asks"]).stdout)
     stops = told["newly_stop"]
     assert (stops["calls"], stops["effects"], stops["wrong"], stops["right"], stops["by_verdict"]) == (149, 149, 112, 37, {"ask": 149})
-    assert (told["questions"]["added"], told["questions"]["per_run"], told["unaffected_runs"]) == (149, 1.49, 36)
+    assert (told["questions"]["added"], told["questions"]["per_run"], told["unaffected"]) == (149, 1.49, {"runs": 36, "tasks": 3})
     assert stops["exact"] == stops["runs"] == 64, "exact up to the first one of each run"
     rules = json.loads(command.invoke(app, [*given, "--policy", "guards.airline:airline_rules"]).stdout)
     effects = [row for row in rules["table"] if row["right"] or row["wrong"]]
     assert sum(row["right"] for row in effects) == 37
     assert sum(row["wrong"] for row in effects) == 112
     assert {row["rule"] for row in effects} >= {"cancel-reason", "flights-change", "book-plain"}
+    assert (rules["wrong"], rules["right"]) == ({"allow": 40, "ask": 72}, {"allow": 6, "ask": 31})
+    assert {one["rule"] for one in rules["mixed"]} == {"bags-free", "bags-paid", "book-plain", "cancel-reason", "flights-change"}
+    page = command.invoke(app, [*given[:-1], "--policy", "guards.airline:airline_rules"]).stdout
+    assert ["allow", "book-plain", "book_reservation", "38", "28", "1", "37"] in [line.split() for line in page.splitlines()]
+    said = " ".join(page.split())
+    for told_ in (
+        "Calls that are wrong: 40 would pass, 72 would be asked.",
+        "Right calls that a person would delay: 31.",
+        "it cannot know what stands in none of them",
+    ):
+        assert told_ in said

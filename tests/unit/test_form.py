@@ -12,8 +12,8 @@ from pydantic import BaseModel, Field, TypeAdapter
 from pointsman import canonical
 from pointsman.cli.card import WIDE, changes, value_lines
 from pointsman.cli.form import fill, is_text, typed_line
-from pointsman.cli.plain import plain
 from pointsman.cli.story import Value
+from pointsman.plain import plain
 
 
 class Party(BaseModel):

@@ -134,10 +134,10 @@ def _verdict(found: Comparison) -> list[Table | Text]:
     from rich.text import Text
 
     from pointsman.cli.page import rows
-    from pointsman.cli.plain import plain
     from pointsman.evaluation.report import sentence
+    from pointsman.plain import plain
 
-    table = rows(head=("", "verdict", "difference", "interval", "tasks", "would show", "would tell"), least=(12, 12))
+    table = rows(head=("", "verdict", "differs", "interval", "tasks", "shows", "would tell"), folds=0)
     gates = [("all tasks", found.overall), *((f"suite {name}", one) for name, one in found.suites.items())]
     for name, one in [*gates, *((f"node {name}", one) for name, one in found.nodes.items())]:
         bounds = f"{100 * one.difference.low:+.1f}, {100 * one.difference.high:+.1f}"

@@ -114,7 +114,7 @@ def _asked(position: str, target: str, arguments: Any) -> Any:
     """A person's word on a call that is not on record."""
     import json
 
-    from pointsman.cli.plain import plain
+    from pointsman.plain import plain
 
     typer.echo(plain(f"{target} at {position} is not on record: {json.dumps(arguments)}"), err=True)
     return json.loads(typer.prompt("What did it answer, as JSON", err=True))
@@ -197,7 +197,7 @@ def told_divergences(one: dict[str, Any]) -> list[Text]:
     """The divergences of one replay, for a person."""
     from rich.text import Text
 
-    from pointsman.cli.plain import plain
+    from pointsman.plain import plain
 
     lines = []
     for divergence in one["divergences"]:

@@ -60,7 +60,7 @@ def _tried(results: Results, wrong: Sequence[dict[str, Any]]) -> list[Any]:
     from rich.text import Text
 
     from pointsman.cli.page import rows
-    from pointsman.cli.plain import plain
+    from pointsman.plain import plain
 
     mean = results.mean()
     line = f"{results.name}: {100 * mean.estimate:.1f} % [{100 * mean.low:.1f}, {100 * mean.high:.1f}] over {len(results.by_task())} cases, {len(results.trials)} trials."

@@ -109,20 +109,33 @@ def _judgments(told: dict[str, Any]) -> Table:
 
     from pointsman.cli.page import rows
 
-    table = rows(head=("verdict", "rule", "call", "times", "exact", "right", "wrong"), least=(7, 10, 12, 5, 5, 5, 5))
+    table = rows(head=("verdict", "rule", "call", "times", "exact", "right", "wrong"), folds=1)
     for row in told["table"]:
-        counts = (row["calls"], row["exact"], row["right"] or "–", row["wrong"] or "–")
+        known = row["right"] + row["wrong"] > 0
+        counts = (row["calls"], row["exact"], row["right"] if known else "–", row["wrong"] if known else "–")
         table.add_row(Text(row["verdict"]), Text(row["rule"]), Text(row["target"]), *(Text(str(count)) for count in counts))
     return table
 
 
+_WORDS = {"allow": "would pass", "ask": "would be asked", "deny": "would be denied", "limit": "would meet a cap"}
+
+
 def _sums(told: dict[str, Any]) -> list[str]:
-    stops, passes, questions = told["newly_stop"], told["newly_pass"], told["questions"]
+    stops, passes, questions, unaffected = told["newly_stop"], told["newly_pass"], told["questions"], told["unaffected"]
     lines = [
         f"{stops['calls']} calls in {stops['runs']} of {told['runs']} runs would newly stop, {stops['effects']} of them effects.",
-        f"{passes['calls']} calls would newly pass; {told['unaffected_runs']} runs would have gone as they went.",
+        f"{passes['calls']} calls would newly pass; {unaffected['runs']} runs, and all runs of {unaffected['tasks']} of {told['tasks']} tasks, would have gone as they went.",
         f"Questions: {questions['added']} added, {questions['removed']} removed, {questions['per_run']} a run.",
         f"People: {told['minutes']:g} minutes" + (f", {told['usd_people']:.2f} US dollars." if told["usd_people"] else "."),
         f"Exact for {stops['exact']} of the calls that stop; after the first that stops nobody knows what the run would have done.",
     ]
+    for word in ("wrong", "right"):
+        counts = ", ".join(f"{count} {_WORDS[verdict]}" for verdict, count in told[word].items())
+        lines += [f"Calls that are {word}: {counts}."] if counts else []
+    lines += [f"Right calls that a person would delay: {told['right']['ask']}."] if told["right"].get("ask") else []
+    if told["mixed"]:
+        mixed = ", ".join(f"{one['rule']} ({one['right']} right, {one['wrong']} wrong)" for one in told["mixed"])
+        lines.append(
+            f"These rules give right and wrong calls one verdict: {mixed}. A rule sees a call, its arguments, who and what was spent; it cannot know what stands in none of them."
+        )
     return [*lines, *(f"Not tried: {what}." for what in told["untried"])]

@@ -1,6 +1,6 @@
 """The report: one static HTML file without an external request, for a screen, a phone, paper, light and dark.
 
-Everything in it is data escaped by the template: what a model or a document said cannot become markup.
+Everything in it is data escaped by the template: what a model or a document said cannot become markup, nor turn a line round.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pointsman.evaluation.gate import Gate
 from pointsman.evaluation.report.figure import Curve, Forest, Scatter, curve, forest, scatter
 from pointsman.evaluation.report.timeline import Timeline, timeline
 from pointsman.evaluation.results import Results
+from pointsman.plain import plain
 
 __all__ = ["Difference", "Report", "Timeline", "render", "sentence", "timeline"]
 
@@ -54,7 +55,9 @@ def render(report: Report) -> str:
     """The report as the text of an HTML file."""
     folder = files("pointsman.evaluation.report")
     sources = {name: (folder / name).read_text(encoding="utf-8") for name in ("report.html", "figures.html", "style.css")}
-    environment = Environment(loader=DictLoader(sources), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=DictLoader(sources), autoescape=True, finalize=_shown, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters |= {"points": _points, "share": _share, "usd": _usd, "bounds": _bounds}
     compared = report.comparison
     versions = [compared.baseline, compared.candidate, *report.results] if compared else list(report.results)
@@ -70,6 +73,10 @@ def render(report: Report) -> str:
         paths=_paths(versions),
         spend=[_spend(version) for version in versions if version.trials],
     )
+
+
+def _shown(value: Any) -> Any:
+    return plain(value, lines=True) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def _forest(compared: Comparison) -> Forest:

@@ -1,4 +1,4 @@
-"""The one way in which foreign text reaches a terminal: nothing in it is obeyed there."""
+"""The one way in which foreign text reaches a terminal or a page: nothing in it is obeyed there."""
 
 from __future__ import annotations
 
