@@ -191,7 +191,8 @@ class Segment:
     async def _ended(self) -> None:
         gateway, journal = self.gateway, self._journal
         if self.unfinished or gateway.steps.waits():
-            approvals = [approval.approval_id for approval in gateway.approvals.open()]
+            # What a step stopped for counts though it was decided since: whoever decided found the run busy, and nobody else would go on with it.
+            approvals = list(dict.fromkeys((*(approval.approval_id for approval in gateway.approvals.open()), *gateway.steps.asked())))
             await self._state("waiting", journal.draft("run.waiting", approvals=approvals))
         elif gateway.ending is not None:
             reason = gateway.tape.reasons.get(gateway.ending, "")

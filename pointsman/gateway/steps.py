@@ -95,6 +95,10 @@ class Steps:
             return any(other.asks for other in self._by_ns.values())
         return any(other.asks for ns, other in self._by_ns.items() if ns == step.ns or ns.startswith(f"{step.ns}|"))
 
+    def asked(self) -> list[str]:
+        """The approvals, by id, that steps of this segment stopped for."""
+        return [approval_id for step in self._by_ns.values() for approval_id in step.asks]
+
     def failed(self, step: Step, error: Exception) -> None:
         """A step ended with an exception; whether that parks the run is decided when the segment ends."""
         self._journal.drop(step.place.task)

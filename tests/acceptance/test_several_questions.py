@@ -101,3 +101,22 @@ async def test_the_first_of_two_branches_that_is_approved_goes_on_without_the_ot
         await runs.approve(second, by="dana")
         assert (await run.settled()).state == "done"
         assert (world.asked("pay"), len(world.keys)) == ([5, 5], 2)
+
+
+async def test_a_decision_while_another_branch_is_under_way_is_gone_on_with(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+    world.delay = lambda _: 0.3
+    graph = flow(policy=Policy(allow(), ask("pay")))
+    for name in ("one", "two"):
+        graph.add_node(name, effect(t.pay, reads=("amount",), writes="receipt" if name == "one" else "note"))
+        graph.add_edge(START, name)
+        graph.add_exits(name, done=END, default=END)
+    async with open_runs(graph.compile()) as runs:
+        run, _ = await go(runs, {"amount": 5})
+        first, second = await open_items(runs, run)
+        await runs.approve(first, by="dana")
+        while not world.asked("pay"):
+            await asyncio.sleep(0.01)
+        await runs.approve(second, by="dana")  # its step has stopped in this segment already
+        assert (await run.settled()).state == "done"
+        assert world.asked("pay") == [5, 5]
