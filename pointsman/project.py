@@ -28,7 +28,7 @@ class Project:
     def graphs(self) -> dict[str, str]:
         """Name to FILE:VAR, as `langgraph.json` says."""
         try:
-            declared = json.loads((self.root / "langgraph.json").read_text())["graphs"]
+            declared = json.loads((self.root / "langgraph.json").read_text(encoding="utf-8"))["graphs"]
         except FileNotFoundError:
             return {}
         except (ValueError, KeyError) as error:

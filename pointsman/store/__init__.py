@@ -34,7 +34,7 @@ def _named(text: str) -> dict[str, str]:
     return {name.strip(): body.strip() for name, body in (part.split("\n", 1) for part in parts)}
 
 
-QUERIES = {name: text.encode() for name, text in _named((files("pointsman.store") / "queries.sql").read_text()).items()}
+QUERIES = {name: text.encode() for name, text in _named((files("pointsman.store") / "queries.sql").read_text(encoding="utf-8")).items()}
 """The statements of `queries.sql`, by name."""
 
 
@@ -151,7 +151,7 @@ class Transaction:
 
 
 _MIGRATIONS = [
-    path.read_text()
+    path.read_text(encoding="utf-8")
     for path in sorted((files("pointsman.store") / "migrations").iterdir(), key=lambda path: path.name)
     if path.name.endswith(".sql")
 ]

@@ -94,3 +94,15 @@ def test_a_program_that_is_not_on_the_path_is_called_by_the_path_it_was_called_b
     assert f"\n  {project.root}/bin/pointsman run refund " in told
     assert "\n  pointsman run refund " in printed("pointsman", f"{project.root}/bin:/usr/bin", "new", "two")
     assert "\n  bin/pointsman run GRAPH " in printed("bin/pointsman", "/usr/bin", "runs", "--graph", "none")
+
+
+def test_it_speaks_where_the_locale_knows_ascii_alone(project: Project) -> None:
+    bare = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    told = subprocess.run(
+        [sys.executable, "-m", "pointsman.cli", "runs"],
+        cwd=project.root,
+        env=os.environ | project.env | bare,
+        capture_output=True,
+        check=False,
+    )
+    assert (told.returncode, told.stderr) == (0, b"")

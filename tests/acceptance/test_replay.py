@@ -323,7 +323,9 @@ def test_the_command_line_replays_on_several_processes(
     assert "5 runs had been recorded under another version of the graph" in said
     page = command.invoke(app, ["eval", "report", "page.html", "--replay", "set", "--json"])
     assert (page.exit_code, json.loads(page.stdout)["divergences"]) == (0, 1), page.output
-    assert '<span class="plus">+ text: &#34;newer&#34;</span>' in (tmp_path / "page.html").read_text()
+    shown = (tmp_path / "page.html").read_text()
+    assert "5 runs replayed on the graphs as they are now: 4 identical." in shown
+    assert '<span class="plus">+ text: &#34;newer&#34;</span>' in shown
     nowhere = command.invoke(app, ["eval", "replay", "nowhere"])
     assert (nowhere.exit_code, "there is no set of traces 'nowhere'" in nowhere.stderr) == (2, True)
 

@@ -95,6 +95,12 @@ def test_a_report_on_nothing_but_a_run() -> None:
     assert (line.state, line.seconds, [bar.kind for bar in line.bars]) == ("done", 10.0, ["step", "step", "asked", "call", "denied"])
 
 
+def test_what_has_not_ended_is_shown_until_the_end() -> None:
+    line = timeline("run-1", "invoice", [*EVENTS[:5], event(6, 13, "run.waiting")])
+    waits = [(bar.kind, bar.told) for bar in line.bars if bar.told.startswith("open")]
+    assert waits == [("step", "open, 10.00 s"), ("asked", "open, 10.00 s")]
+
+
 def test_without_known_money_no_cost_is_shown() -> None:
     page = render(Report(title="Free", made="today", results=[results("today", "11 00", usd=None)]))
     assert "neither usage nor a price is known" in page and "What a pass costs" not in page

@@ -80,17 +80,18 @@ def report(
                 "there is nothing to report", undone="no page was written", remedy="give --results SET, --replay SET or --run RUN"
             )
         versions = [results_of(name, price) for name in results or ()]
-        differences, replayed = _replayed(desk, replay) if replay else ([], [])
-        timelines = [*asyncio.run(_timelines(run or ())), *replayed]
-        _write(file, title, results=versions, differences=differences, timelines=timelines, hourly=hourly)
+        differences, told, replayed = _replayed(desk, replay) if replay else ([], None, [])
+        asked = asyncio.run(_timelines(run or ()))
+        timelines = [*asked, *(line for line in replayed if line.run not in {one.run for one in asked})]
+        _write(file, title, results=versions, differences=differences, replayed=told, timelines=timelines, hourly=hourly)
         desk.give({"file": str(file), "bytes": file.stat().st_size, "divergences": len(differences)}, Text(f"Written: {file}"))
         return DONE
 
     perform(command, json)
 
 
-def _replayed(desk: Desk, set_name: str) -> tuple[list[Any], list[Any]]:
-    """Where the runs of a set diverge now, and the timelines of the first of them."""
+def _replayed(desk: Desk, set_name: str) -> tuple[list[Any], tuple[int, int], list[Any]]:
+    """Where the runs of a set diverge now, how many there are and how many are identical, and the timelines of the first of them."""
     from pointsman.cli.evaluation.given import SHOWN, every, opened
     from pointsman.evaluation.replay import Replay
     from pointsman.evaluation.replay import replay as once
@@ -104,7 +105,8 @@ def _replayed(desk: Desk, set_name: str) -> tuple[list[Any], list[Any]]:
         if isinstance(one, Replay)
         for part in one.divergences
     ]
-    return differences, [timeline(trace.trace_id, trace.graph, trace.record.events) for trace in traces[:SHOWN] if trace.record]
+    told = len(found), sum(isinstance(one, Replay) and one.identical for one in found)
+    return differences, told, [timeline(trace.trace_id, trace.graph, trace.record.events) for trace in traces[:SHOWN] if trace.record]
 
 
 async def _timelines(runs: Sequence[str]) -> list[Any]:

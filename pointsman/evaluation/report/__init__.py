@@ -46,6 +46,8 @@ class Report:
     results: Sequence[Results] = ()
     """Versions to show; of a comparison both are shown anyway."""
     differences: Sequence[Difference] = ()
+    replayed: tuple[int, int] | None = None
+    """How many runs were replayed, and how many of them were identical."""
     timelines: Sequence[Timeline] = ()
     hourly: float = 0.0
     """US dollars an hour of a person's time costs, in the cost of a pass."""

@@ -49,12 +49,19 @@ def timeline(run: str, graph: str, events: Sequence[Event]) -> Timeline:
             begun.setdefault(key, (time, event))
         elif event.kind in _ENDS:
             since, start = begun.pop(key, (time, event))
-            seconds = (time - since).total_seconds()
-            place, width = 100 * (since - first).total_seconds() / whole, 100 * seconds / whole
-            bars.append((since, Bar(_name(start), kind, round(place, 2), round(width, 2), f"{_told(event)}, {seconds:.2f} s")))
+            bars.append((since, _bar(start, kind, (first, since, time), whole, _told(event))))
+    for since, start in begun.values():  # a question that waits, the step that asks it, a call without an outcome
+        bars.append((since, _bar(start, _key(start)[0], (first, since, times[-1]), whole, "open")))
     state = next((event.kind.removeprefix("run.") for event in reversed(events) if event.kind.startswith("run.")), "")
     ordered = tuple(bar for _, bar in sorted(bars, key=lambda pair: (pair[0], pair[1].kind != "step")))
     return Timeline(run, graph, {"sealed": "done"}.get(state, state), round(whole, 2), ordered)
+
+
+def _bar(start: Event, kind: str, times: tuple[datetime, datetime, datetime], whole: float, told: str) -> Bar:
+    first, since, until = times
+    seconds = (until - since).total_seconds()
+    place, width = 100 * (since - first).total_seconds() / whole, 100 * seconds / whole
+    return Bar(_name(start), kind, round(place, 2), round(width, 2), f"{told}, {seconds:.2f} s")
 
 
 def _key(event: Event) -> tuple[str, tuple[str, str]]:
