@@ -69,7 +69,8 @@ def revoke(
 ) -> None:
     """Take away a person, a tool or a rule, from every run and at once; without any of these, list what was.
 
-    Runs that are going on obey at their next call; questions that rest on it are void. There is no way back but a new version.
+    Runs that are going on obey at their next call; questions that rest on it are void. There is no way back: a person or a tool stays
+    revoked in this database, a rule until a new version of the policy names another one.
     """
 
     async def command(desk: Desk) -> int:
