@@ -70,6 +70,8 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         self.exploratory = exploratory
         self.parts: dict[str, Node] = {}
         self._guards: dict[str, tuple[Guard, ...]] = {}
+        self._first: list[str] = []
+        """Where the graph begins, as declared: LangGraph keeps its edges in a set, whose order is another in each process."""
         self._routers: list[Callable[..., Any]] = []
         self._branches: dict[str, list[str]] = {}
         self._choosers: dict[str, list[tuple[Callable[..., Any], dict[Any, str]]]] = {}
@@ -110,6 +112,8 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         for start in [start_key] if isinstance(start_key, str) else start_key:
             if start in self.parts:
                 self.parts[start].edges += (end_key,)
+            elif start == START:
+                self._first.append(end_key)
         return super().add_edge(start_key, self._ensured(end_key))
 
     def add_exits(self, node: str, *, default: str | None = None, **routes: str) -> Self:
@@ -218,7 +222,7 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
                 super().add_conditional_edges(name, exits(part, chosen[0][0] if alone else None), arrows)
 
     def _shape(self) -> Shape:
-        arrows: dict[str, list[str]] = {START: [end for start, end in self.edges if start == START] + self._branches.get(START, [])}
+        arrows: dict[str, list[str]] = {START: [*self._first, *self._branches.get(START, [])]}
         for name, part in self.parts.items():
             arrows[name] = [*part.edges, *part.targets, *part.routes.values(), *self._branches.get(name, [])]
             handler = self.nodes[name].error_handler_node

@@ -94,7 +94,7 @@ def _syntax(subject: FunctionType | type) -> str:
 
 
 def _code(code: CodeType) -> tuple[Any, ...]:
-    return (code.co_code.hex(), code.co_names, tuple(_code(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts))
+    return (code.co_code.hex(), code.co_names, tuple(map(_constant, code.co_consts)))
 
 
 def _reached(subject: FunctionType | type, parts: dict[str, str]) -> Iterator[Any]:
@@ -158,6 +158,15 @@ def _statements(module: str) -> list[ast.stmt]:
 @functools.cache
 def _parsed(source: str) -> list[ast.stmt]:
     return ast.parse(source).body
+
+
+def _constant(value: Any) -> Any:
+    """A constant of compiled code, told the same in every process: a set has another order in each."""
+    if isinstance(value, CodeType):
+        return _code(value)
+    if isinstance(value, frozenset):
+        return ("frozenset", *sorted(map(repr, value)))
+    return tuple(map(_constant, value)) if isinstance(value, tuple) else repr(value)
 
 
 def _names(code: CodeType) -> set[str]:

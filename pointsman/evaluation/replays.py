@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,11 +36,11 @@ def each(perform: Perform, traces: Sequence[Trace], *, workers: int | None = Non
     """What `perform` makes of each trace, in their order; `Refused` where it raises an error of ours. Call it outside a running loop.
 
     `workers` processes share the work (default: one a core, and fewer where there is little to do); they are forked, so that graphs need not be
-    loaded again, and where the platform cannot fork there is one.
+    loaded again. Where the platform cannot fork, or this process has other threads (a fork copies their locks, held for ever), there is one.
     """
     global _job  # noqa: PLW0603 - how forked processes inherit what cannot be pickled
     wanted = workers or min(os.cpu_count() or 1, len(traces) // WORTH)
-    if wanted <= 1 or "fork" not in multiprocessing.get_all_start_methods():
+    if wanted <= 1 or "fork" not in multiprocessing.get_all_start_methods() or threading.active_count() > 1:
         yield from (asyncio.run(_performed(perform, trace)) for trace in traces)
         return
     _job = (perform, traces)

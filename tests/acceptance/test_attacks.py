@@ -158,8 +158,8 @@ class Terminal(Door):
 def project() -> Iterator[Project]:
     root = Path(tempfile.mkdtemp(prefix="pm-"))
     made = Project(root)
-    (root / "graphs" / "payments.py").write_text(GRAPHS)
-    names = {name: f"./graphs/payments.py:{name}" for name in ("one", "two", "brief")}
+    (root / "payments.py").write_text(GRAPHS)
+    names = {name: f"./payments.py:{name}" for name in ("one", "two", "brief")}
     (root / "langgraph.json").write_text(json.dumps({"dependencies": ["."], "graphs": names}))
     (root / "guards" / "roles.toml").write_text(
         'allow_as = true\n[roles]\ncontroller = ["dana", "kim", "gone-code", "gone-terminal"]\nclerk = ["lee"]\n'

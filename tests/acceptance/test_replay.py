@@ -4,6 +4,7 @@ import asyncio
 import json
 import operator
 import random
+import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +20,6 @@ from pointsman.errors import BadInput
 from pointsman.evaluation import archive
 from pointsman.evaluation.journaled import trace_of
 from pointsman.evaluation.replay import replay
-from pointsman.evaluation.replays import each
 from pointsman.evaluation.trace import Trace
 from pointsman.runs import Runs
 from pointsman.testing import Act, OpenAIServer, answer
@@ -330,10 +330,25 @@ def test_the_command_line_replays_on_several_processes(
     assert (nowhere.exit_code, "there is no set of traces 'nowhere'" in nowhere.stderr) == (2, True)
 
 
-def test_many_at_once_come_back_in_their_order() -> None:
-    async def name(trace: Trace) -> str:
-        return trace.trace_id
+MANY = """
+import os, threading
+from pointsman.evaluation.replays import each
+from pointsman.evaluation.trace import Trace
 
-    traces = [Trace(trace_id=str(number), source="chat") for number in range(200)]
-    assert list(each(name, traces, workers=2)) == [str(number) for number in range(200)]
-    assert list(each(name, traces, workers=1)) == [str(number) for number in range(200)]
+async def name(trace):
+    return trace.trace_id, os.getpid()
+
+traces = [Trace(trace_id=str(number), source="chat") for number in range(200)]
+for beside in (False, True):
+    if beside:  # a lock that another thread holds would be held for ever in a forked process
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+    for workers in (1, 2):
+        found = list(each(name, traces, workers=workers))
+        assert [one for one, _ in found] == [str(number) for number in range(200)]
+        print(len({process for _, process in found} - {os.getpid()}))
+"""
+
+
+def test_many_at_once_come_back_in_their_order() -> None:
+    told = subprocess.run([sys.executable, "-c", MANY], capture_output=True, text=True, timeout=120, check=True)
+    assert told.stdout.split() == ["0", "2", "0", "0"], "two processes share the work, but where this one has other threads"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import importlib
 import itertools
+import os
+import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -217,3 +219,36 @@ def test_a_project_counts_wherever_it_lies(load: Load, tmp_path: Path, monkeypat
     """Below the interpreter's prefix too, as /usr/src/app is below /usr."""
     monkeypatch.setattr(sys, "base_prefix", str(tmp_path))
     assert digest(load, PLAIN) != digest(load, PLAIN.replace("* 2", "* 3"))
+
+
+ENTRIES = """
+from langgraph.graph import END, START
+from typing_extensions import TypedDict
+from pointsman import Workflow
+
+class State(TypedDict, total=False):
+    n: int
+
+KNOWN = {"one", "two", "three", "four"}
+
+def work(state):
+    return {"n": 1} if state.get("n") in {"a", "b", "c", "d"} or "one" in KNOWN else {}
+
+flow = Workflow(State, name="entries")
+for name in ("alpha", "beta", "gamma", "delta"):
+    flow.add_node(name, work).add_edge(START, name).add_edge(name, END)
+plan = flow.compile().plan
+print(plan.rules.version, *plan.first)
+"""
+
+
+def test_a_graph_has_one_version_in_every_process() -> None:
+    """Sets have another order in each process: neither where a graph begins nor what a function names may depend on it."""
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", ENTRIES], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        ).stdout
+        for seed in ("1", "3", "5")
+    }
+    assert len(told) == 1
+    assert told.pop().split()[1:] == ["alpha", "beta", "gamma", "delta"]
