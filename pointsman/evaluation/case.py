@@ -102,7 +102,7 @@ def cut(trace: Trace, *, node: str | None = None, suite: str | None = None, clus
         )
     own = Case(
         suite=suite or (f"{trace.graph}.{node}" if node else trace.graph), graph=trace.graph, node=node, input={}, label=Label(source="recorded"),
-        cluster=cluster or trace.task, run=trace.trace_id, version=trace.version, record=None if node else record.data(),
+        cluster=cluster or trace.task or _same(record), run=trace.trace_id, version=trace.version, record=None if node else record.data(),
     )  # fmt: skip
     found = [_of_run(own, trace, record)] if node is None else list(_of_node(own, record, node))
     if not found:
@@ -156,6 +156,11 @@ def _said(label: Label) -> tuple[Any, ...]:
     return (label.exit, label.output, label.unlike)
 
 
+def _same(record: Record) -> str:
+    """What the cases of one run share where it has no key: its input, so that a second run of it falls into the same part."""
+    return f"input {canonical.digest_of(_values(record.events[0], 'input.', record))[:16]}"
+
+
 def _of_run(own: Case, trace: Trace, record: Record) -> Case:
     events = record.events
     output = next((_values(event, "output.", record) for event in reversed(events) if event.kind == "run.sealed"), {})
@@ -185,18 +190,25 @@ class _Correction:
     """What a person did to values that steps before had written."""
 
     seq: int
+    position: str
+    """The step that asked; empty for a repair, which concerns the run."""
     source: Source
     values: Mapping[str, Any]
     by: str
     reason: str
 
     def concerns(self, end: Event, ends: Sequence[Event]) -> bool:
-        """Whether a step was the last before to write one of the values."""
-        return any(
-            event.seq == end.seq
-            for name in self.values
-            if (event := next((one for one in reversed(ends) if one.seq < self.seq and f"output.{name}" in one.payloads), None)) is not None
-        )
+        """Whether a step was the last before to write one of the values, in the graph of the step that asked, else in the nearest around it: branches beside it gave it nothing."""
+        return any((writer := self._writer(f"output.{name}", ends)) is not None and writer.seq == end.seq for name in self.values)
+
+    def _writer(self, name: str, ends: Sequence[Event]) -> Event | None:
+        before = [one for one in ends if one.seq < self.seq and name in one.payloads]
+        around, inside = self.position, True
+        while inside:
+            around, inside = around.rpartition("/")[0], "/" in around
+            if found := [one for one in before if not self.position or one.position.rpartition("/")[0] == around]:
+                return found[-1]
+        return None
 
     def label(self, recorded: Label) -> Label:
         """What it makes of the label of such a step."""
@@ -211,9 +223,11 @@ def _corrections(record: Record) -> Iterator[_Correction]:
     for event in record.events:
         by = str(event.fields.get("by", ""))
         if event.kind == "run.repaired":
-            yield _Correction(event.seq, "repaired", _values(event, "patch.", record), by, _text(event, "reason", record))
+            yield _Correction(event.seq, "", "repaired", _values(event, "patch.", record), by, _text(event, "reason", record))
         elif event.kind == "ask.decided" and event.fields["decision"] in ("answered", "edited", "rejected"):
-            yield _Correction(event.seq, event.fields["decision"], _decided(event, record), by, _text(event, "note", record))
+            yield _Correction(
+                event.seq, event.position, event.fields["decision"], _decided(event, record), by, _text(event, "note", record)
+            )
 
 
 def _decided(event: Event, record: Record) -> dict[str, Any]:

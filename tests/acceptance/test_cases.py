@@ -11,8 +11,9 @@ from agentevals.trajectory.match import create_trajectory_match_evaluator
 from langgraph.graph import END, START
 from langsmith import evaluate
 from typer.testing import CliRunner
+from typing_extensions import TypedDict
 
-from pointsman import Policy, Runs, allow, ask, code, effect, question
+from pointsman import Policy, Runs, Send, Workflow, allow, ask, code, effect, question
 from pointsman.cli import app
 from pointsman.errors import BadInput, Conflict, NotFound
 from pointsman.evaluation.case import Case, Label, cases, cut, keep, read
@@ -22,7 +23,7 @@ from pointsman.evaluation.journaled import trace_of
 from pointsman.evaluation.scorer import Score, by_field
 from pointsman.evaluation.trace import Trace
 from pointsman.evaluation.trajectory import ToolCall
-from tests.acceptance.world import OpenRuns, World, flow, go
+from tests.acceptance.world import ASK_PAY, OpenRuns, World, flow, go
 
 pytest_plugins = ["pytester"]
 
@@ -236,3 +237,37 @@ def test_what_is_no_score_is_refused(told: Any) -> None:
     with pytest.raises(BadInput, match="no score"):
         as_scorer(lambda outputs, reference_outputs: told)(1, 1)
     assert as_evaluator(lambda expected, actual: Score(0.5, "why"), "k")({"a": 1}, {"a": 1}) == {"key": "k", "score": 0.5, "comment": "why"}
+
+
+class Part(TypedDict, total=False):
+    raw: int
+    amount: int
+    receipt: str
+
+
+class Parts(TypedDict, total=False):
+    raws: list[int]
+
+
+async def test_a_correction_in_one_branch_is_the_label_of_that_branch(open_runs: OpenRuns, world: World) -> None:
+    inner = Workflow(Part, name="part", policy=ASK_PAY)
+    inner.add_node("read", code(lambda state: {"amount": state["raw"]}, reads=("raw",), writes=("amount",)))
+    inner.add_node("post", effect(world.tools().pay, reads=("amount",), writes="receipt"))
+    inner.add_edge(START, "read").add_edge("read", "post").add_exits("post", done=END, default=END)
+    outer = Workflow(Parts, name="flow", policy=ASK_PAY)
+    outer.add_node("part", inner.compile())
+    outer.add_conditional_edges(START, lambda state: [Send("part", {"raw": raw}) for raw in state["raws"]], ["part"], max_items=5)
+    outer.add_edge("part", END)
+    async with open_runs(outer.compile()) as runs:
+        run, _ = await go(runs, {"raws": [1, 2, 3]})
+        by_amount = {item.card["arguments"]["amount"]: item for item in await runs.inbox()}
+        await runs.edit(by_amount[1], {"amount": 100}, by="dana")
+        await runs.reject(by_amount[2], by="dana")
+        await run.settled()
+        found = cut(await trace_of(runs, run), node="read")
+    assert {case.input["raw"]: (case.label.source, case.label.output, case.label.unlike) for case in found} == {
+        1: ("edited", {"amount": 100}, {}),
+        2: ("rejected", {}, {"amount": 2}),
+        3: ("recorded", {"amount": 3}, {}),
+    }
+    assert len({case.split for case in found}) == len({case.cluster for case in found}) == 1, "cases of one run fall into one part"
