@@ -10,7 +10,9 @@ The only file that reaches into protected members of langgraph-checkpoint-postgr
 from __future__ import annotations
 
 import json
+import logging
 import math
+import sys
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -138,6 +140,16 @@ class RunSaver(AsyncPostgresSaver):
         self, writes: Sequence[Any], blobs: Sequence[Any], checkpoints: Sequence[Any], tasks: list[str], *, ahead: bool = False
     ) -> None:
         await self._save((_rows(_WRITE, writes), _rows(_BLOB, blobs), _rows(_CHECKPOINT, checkpoints)), tasks, ahead=ahead)
+
+
+def _is_no_error(record: logging.LogRecord) -> bool:
+    named = record.args if isinstance(record.args, tuple) else ()
+    found = getattr(sys.modules.get(str(named[0])), str(named[1]), None) if len(named) > 1 else None
+    return not (isinstance(found, type) and issubclass(found, BaseException))
+
+
+# LangGraph warns of every exception that it does not bring back from a failed task's writes. Nobody needs it back: the error is on record.
+logging.getLogger("langgraph.checkpoint.serde.jsonplus").addFilter(_is_no_error)
 
 
 def whole(writes: Sequence[tuple[str, Any]]) -> Sequence[tuple[str, Any]]:

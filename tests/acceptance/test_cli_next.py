@@ -21,6 +21,7 @@ from langgraph.graph import END, START
 from typing_extensions import TypedDict
 
 from pointsman import Policy, Workflow, allow, ask, effect, tool
+from pointsman.errors import Unavailable
 
 
 class State(TypedDict, total=False):
@@ -37,6 +38,8 @@ def fetch_back(item: str, result: str, key: str = "") -> str:
 @tool(effect="send", key="key", compensate=fetch_back)
 def send(item: str, key: str = "") -> str:
     """Send it."""
+    if item == "nothing":
+        raise Unavailable("the shop is closed")
     return f"sent {item}"
 
 
@@ -79,6 +82,14 @@ def test_commands_for_a_graph_that_langgraph_json_does_not_name_say_where_it_is(
     assert (lost.code, "with --graph" in lost.err) == (2, True)
     undone = project.run("compensate", run, "--graph", "loose.py:graph")
     assert (undone.code, "loose.compensation · done" in undone.out) == (0, True), undone
+
+
+def test_a_run_that_parked_with_an_error_of_ours_is_tried_again_without_a_word_of_langgraphs(project: Project) -> None:
+    asked = next_of(project.run("run", "loose.py:graph", "--input", '{"item": "nothing"}').out)[0]
+    assert project.run(*asked, "--as", "dana").code == 1
+    resume = next(command for command in next_of(project.run("show", project.run_of("parked")[:8]).out) if command[0] == "resume")
+    again = project.run(*resume[:2], "--graph", "loose.py:graph")
+    assert (again.code, again.err) == (0, ""), "it asks again: the yes was used up"
 
 
 def test_a_program_that_is_not_on_the_path_is_called_by_the_path_it_was_called_by(project: Project) -> None:
