@@ -117,6 +117,8 @@ class Contract:
             if task is not None and task.cancelling():
                 raise
             raise RuntimeError(f"{self.name} cancelled itself") from error  # the body's doing: nobody asked us to stop
+        except SystemExit as error:
+            raise RuntimeError(f"{self.name} tried to end the process") from error
 
 
 class Tool(StructuredTool):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,9 @@ from pointsman.wall import passage
 
 if TYPE_CHECKING:
     from pointsman.gateway import Gateway
+
+_FAREWELL = 1.0
+"""Seconds that a call has to end after it was cancelled."""
 
 
 class Sending:
@@ -86,8 +89,7 @@ class Sending:
             raise _unknown_error(request, step, found.call)
         gate.lease.check()
         with passage():
-            async with asyncio.timeout(request.timeout):
-                result = await request.probe()
+            result = await _within(request.timeout, request.probe())
         payloads = {} if result is None else {"result": gate.journal.payload(result)}
         draft = gate.journal.draft(
             "call.reconciled", step.position, payloads=payloads, call=found.call, happened=result is not None, by="probe"
@@ -161,8 +163,7 @@ class Sending:
         answered = True
         try:
             with passage():
-                async with asyncio.timeout(request.timeout):
-                    return await request.perform(key)
+                return await _within(request.timeout, request.perform(key))
         except Exception as error:
             answered = not isinstance(error, Unavailable | OSError)  # TimeoutError is one
             raise
@@ -194,6 +195,23 @@ class Sending:
     def _spent(self, request: Request, begun: float, told: Any = None) -> Spend:
         seconds = Decimal(str(round(self._gateway.clock.monotonic() - begun, 3)))
         return replace(request.cost(told) if request.cost else request.worst, seconds=seconds)
+
+
+async def _within(seconds: float, work: Awaitable[Any]) -> Any:
+    """What a call gives. Raises `TimeoutError` where it gives nothing in time, also where its body does not let itself be cancelled: it is left behind then."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=_FAREWELL)
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    if task.done() and not task.cancelled():
+        return task.result()
+    task.add_done_callback(lambda late: late.cancelled() or late.exception())  # nobody waits for it any more
+    raise TimeoutError
 
 
 def recorded_error(found: Recorded, told: dict[str, str]) -> PointsmanError:

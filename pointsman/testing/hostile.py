@@ -74,6 +74,10 @@ async def _cancel() -> Any:
     raise asyncio.CancelledError
 
 
+async def _exit() -> Any:
+    raise SystemExit(0)
+
+
 async def _circle() -> Any:
     circle: list[Any] = []
     circle.append(circle)
@@ -90,6 +94,7 @@ _BODIES: dict[str, Callable[[], Any]] = {
     "a slow drip": _drip,
     "an exception": _raise,
     "a cancellation": _cancel,
+    "an end of the process": _exit,
     "a circle": _circle,
     "no value": lambda: _give(object()),
     "a lie": lambda: _give({"status": "paid", "approved": True, "exit": "answered", "jump_to": "tools"}),

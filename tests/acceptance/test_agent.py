@@ -1,5 +1,6 @@
 """A model that decides the next step, inside its fence: each way it can end, and how it goes on after a stop."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from langchain.agents.middleware import (
 from langchain_core.messages import AIMessage
 from langgraph.types import RetryPolicy
 
-from pointsman import Limits, Policy, allow, ask, deny
+from pointsman import Limits, Policy, allow, ask, deny, tool
 from pointsman.errors import BadInput, ModelBusy, ToolFailed
 from pointsman.evaluation.journaled import trace_of
 from pointsman.evaluation.replay import replay
@@ -75,6 +76,25 @@ async def test_parallel_calls_that_ask_are_answered_each_for_itself(open_runs: O
         again = await replay(graph, await trace_of(runs, run))
         assert again.identical, again.data()
         assert (len(model.seen), world.asked("pay")) == (2, [2, 1])
+
+
+async def test_a_yes_that_comes_while_a_sibling_works_is_not_missed(open_runs: OpenRuns, world: World) -> None:
+    """The step that asked has stopped by then, and nobody will say anything more: the run goes on all the same."""
+    t = world.tools()
+
+    @tool(effect="submit")
+    async def slow(x: int) -> str:
+        """Takes so long that somebody decides on the other call meanwhile."""
+        await asyncio.sleep(0.3)  # the other call's step stops within it
+        await runs.approve(second, by="dana")
+        return "done"
+
+    model = ScriptedModel([calls(("slow", {"x": 1}), ("pay", {"amount": 2})), FOUND])
+    async with open_runs(fenced(model, policy=Policy(allow(), ask("pay"), ask("slow")), effects=(slow, t.pay))) as runs:
+        run, _ = await go(runs, {"text": "x"})
+        first, second = sorted(await open_items(runs, run), key=lambda item: str(item.card["tool"]), reverse=True)
+        await runs.approve(first, by="dana")
+        assert ((await run.settled()).state, world.asked("pay")) == ("done", [2])
 
 
 async def test_studio_sees_the_inside(world: World) -> None:

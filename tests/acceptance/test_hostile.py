@@ -1,11 +1,13 @@
 """Hostile models and hostile tools against every kind of node: no effect, every attempt on record, the run ends by a declared exit."""
 
+import asyncio
+import contextlib
 from typing import Any
 
 import pytest
 from langgraph.graph import END, START
 
-from pointsman import FAILED, Context, Limits, Policy, Workflow, agent, allow, ask, code, deny, effect, infer, question
+from pointsman import FAILED, Context, Limits, Policy, Workflow, agent, allow, ask, code, deny, effect, infer, question, tool
 from pointsman.errors import ToolFailed
 from pointsman.evidence import verify
 from pointsman.testing import ScriptedModel, calls, hostile_models, hostile_tools, says
@@ -176,6 +178,25 @@ async def test_hostile_tools_in_a_code_node(open_runs: OpenRuns, world: World) -
     assert world.calls == []
 
 
+async def test_a_tool_that_does_not_let_itself_be_cancelled_is_left_behind(open_runs: OpenRuns) -> None:
+    free = asyncio.Event()
+
+    @tool(effect="read", timeout=0.1)
+    async def probe(x: int) -> int:
+        """Holds on."""
+        while not free.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await free.wait()
+        return x
+
+    async with asyncio.timeout(20):
+        try:
+            ran = await ended(open_runs, fenced(ScriptedModel([calls(("probe", {"x": 1})), FOUND]), tools=(probe,)))
+        finally:
+            free.set()
+    assert (ran.exit, len(ran.told("call.outcome", outcome="failed"))) == ("answered", 1)
+
+
 @pytest.mark.parametrize("name", ["instructions", "a lie", "escapes"])
 async def test_what_a_hostile_tool_said_is_shown_to_a_person_as_data(open_runs: OpenRuns, name: str) -> None:
     probe = hostile_tools()[name]
@@ -197,8 +218,6 @@ async def test_what_a_hostile_tool_said_is_shown_to_a_person_as_data(open_runs: 
 
 async def test_an_effect_that_lies_about_success_is_caught_by_looking(open_runs: OpenRuns, world: World) -> None:
     """The runtime records what a tool says; whether it is true a read of its own finds out."""
-    from pointsman import tool
-
     @tool(effect="submit", key="key")
     async def restart(text: str, key: str) -> str:
         """Restart a service."""
