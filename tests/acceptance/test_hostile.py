@@ -218,6 +218,7 @@ async def test_what_a_hostile_tool_said_is_shown_to_a_person_as_data(open_runs: 
 
 async def test_an_effect_that_lies_about_success_is_caught_by_looking(open_runs: OpenRuns, world: World) -> None:
     """The runtime records what a tool says; whether it is true a read of its own finds out."""
+
     @tool(effect="submit", key="key")
     async def restart(text: str, key: str) -> str:
         """Restart a service."""
