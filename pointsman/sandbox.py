@@ -65,7 +65,7 @@ class Attempt:
 
 @contextmanager
 def attempt(folder: str | Path, change: Change | None = None) -> Iterator[Attempt]:
-    """A temporary copy of `folder`, with `change` in it; it is gone when the context ends. Raises `BadInput`, `Refused` where the change does not fit."""
+    """A temporary copy of `folder`, without the links in it, with `change` in it; it is gone when the context ends. Raises `BadInput`, `Refused` where the change does not fit."""
     of = Path(folder).resolve()
     if not of.is_dir():
         raise BadInput(f"there is no folder {folder}", undone="nothing was copied")
@@ -74,7 +74,10 @@ def attempt(folder: str | Path, change: Change | None = None) -> Iterator[Attemp
         raise BadInput(f"{folder} has {size} bytes, {SIZE} may be copied", undone="nothing was copied", remedy="name a smaller folder")
     with tempfile.TemporaryDirectory(prefix="pointsman-") as place:
         copy = Path(place) / of.name
-        shutil.copytree(of, copy, symlinks=True)
+        try:
+            shutil.copytree(of, copy, symlinks=True, ignore=_left_out)
+        except shutil.Error as error:
+            raise BadInput(f"{folder} cannot be copied: {error.args[0][0][2]}", undone="nothing was tried") from error
         if change is not None:
             _apply(copy, change)
         yield Attempt(copy, of)
@@ -111,24 +114,58 @@ def apply_change(folder: str, change: Change) -> int:
 
 
 def _apply(folder: Path, change: Change) -> int:
-    """All of it or, where a file is neither as it was nor as it is to be, none of it."""
+    """All of it or, where a file is neither as it was nor as it is to be, none of it: whatever can be refused is refused before the first file is touched."""
+    try:
+        places = _fitting(folder, change)
+        staged = Path(tempfile.mkdtemp(prefix=".pointsman-", dir=folder))  # beside the files, so that each is put in its place at once
+    except (OSError, ValueError) as error:
+        raise Refused(f"the change cannot be applied: {error}", undone="nothing was applied") from error
+    try:
+        try:
+            new = [(path, _staged(staged / str(number), path, part.after)) for number, (part, path) in enumerate(places)]
+        except OSError as error:
+            raise Refused(f"the change cannot be applied: {error}", undone="nothing was applied") from error
+        for path, text in sorted(new, key=lambda one: one[1] is not None):  # a file that is removed may make room for a folder
+            if text is None:
+                if path.is_file():
+                    path.unlink()
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(text, path)  # noqa: PTH105 - at once, whoever reads it meanwhile
+    finally:
+        shutil.rmtree(staged)
+    return len(places)
+
+
+def _staged(place: Path, path: Path, text: str | None) -> Path | None:
+    """A file's new text, ready to be put in its place."""
+    if text is None:
+        return None
+    place.write_text(text, encoding="utf-8", newline="")
+    if path.exists():
+        shutil.copymode(path, place)
+    return place
+
+
+def _fitting(folder: Path, change: Change) -> list[tuple[FileChange, Path]]:
+    """The files of a change and where they are. Raises `Refused` where one does not fit the folder as it is."""
+    if not folder.is_dir():
+        raise Refused(f"there is no folder {folder}", undone="nothing was applied")
     places = [(part, _inside(folder, part.path)) for part in change.files]
+    gone = {path for part, path in places if part.after is None}
+    if len({path for _, path in places}) < len(places):
+        raise Refused("the change names a file twice", undone="nothing was applied", remedy="make the change anew")
     for part, path in places:
         if _digest(path) not in (part.before, _after(part)):
             raise Refused(
                 f"{part.path} is not as it was when the change was made", undone="nothing was applied", remedy="make the change anew"
             )
-    for part, path in places:
-        if part.after is None:
-            path.unlink(missing_ok=True)
-            continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.new")
-        beside.write_text(part.after, encoding="utf-8", newline="")
-        if path.exists():
-            shutil.copymode(path, beside)
-        os.replace(beside, path)  # noqa: PTH105 - at once, whoever reads it meanwhile
-    return len(places)
+        around = [above for above in path.parents if above.is_relative_to(folder) and above not in gone and above.exists()]
+        if (part.after is not None and path.exists() and not path.is_file()) or not all(above.is_dir() for above in around):
+            raise Refused(f"{part.path} cannot be a file: a folder or file is in its place", undone="nothing was applied")
+        if not os.access(around[0], os.W_OK):
+            raise Refused(f"{part.path} lies in a folder that cannot be written", undone="nothing was applied")
+    return places
 
 
 def _inside(folder: Path, name: str) -> Path:
@@ -140,6 +177,12 @@ def _inside(folder: Path, name: str) -> Path:
     if not path.resolve().is_relative_to(folder.resolve()) or path.is_symlink():
         raise Refused(f"{name!r} leads out of the folder", undone="nothing was applied")
     return path
+
+
+def _left_out(place: str, names: list[str]) -> list[str]:
+    """What is not copied: links, through which an attempt would write into the world, and what is neither file nor folder."""
+    paths = [Path(place) / name for name in names]
+    return [path.name for path in paths if path.is_symlink() or not (path.is_file() or path.is_dir())]
 
 
 def _files(folder: Path) -> dict[str, Path]:

@@ -1,5 +1,6 @@
 """A copy of a folder, what was changed in it, and what may be done with that."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,54 @@ def test_nothing_leads_out_of_the_folder(folder: Path, name: str) -> None:
     (folder / "link").symlink_to(folder.parent)
     with pytest.raises(Refused, match="leads out"):
         _apply(folder, Change(files=(FileChange(path=name, after="x"),)))
+
+
+def test_links_and_pipes_are_not_copied_so_an_attempt_writes_nothing_through_them(folder: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.txt"
+    outside.write_text("mine")
+    (folder / "link").symlink_to(outside)
+    (folder / "self").symlink_to(folder / "old.txt")
+    (folder / "up").symlink_to(tmp_path)
+    os.mkfifo(folder / "pipe")
+    with attempt(folder) as copy:
+        assert sorted(path.name for path in copy.path.iterdir()) == ["conf", "old.txt", "run.sh"]
+        (copy.path / "link").write_text("taken")
+        (copy.path / "self").write_text("taken")
+        with pytest.raises(FileNotFoundError):
+            (copy.path / "up" / "outside.txt").write_text("taken")
+    assert outside.read_text() == "mine" and (folder / "old.txt").read_text() == "old\n"
+
+
+@pytest.mark.parametrize("last", ["conf", "old.txt/x", "n" * 300, "nul\0", "./run.sh", "old.txt"])
+def test_where_one_file_does_not_fit_none_is_touched(folder: Path, last: str) -> None:
+    first = changed(folder).files
+    before = contents(folder)
+    part = FileChange(path=last, before=next((one.before for one in first if one.path == last.removeprefix("./")), None), after="x")
+    with pytest.raises(Refused):
+        _apply(folder, Change(files=(*(one for one in first if one.path != "old.txt"), part, *([part] if last == "old.txt" else []))))
+    assert contents(folder) == before
+
+
+def test_applying_writes_no_other_file_and_through_no_link(folder: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.txt"
+    outside.write_text("mine")
+    (folder / ".run.sh.new").symlink_to(outside)
+    (folder / "conf" / ".app.ini.new").write_text("mine too")
+    _apply(folder, changed(folder))
+    assert (outside.read_text(), (folder / "conf" / ".app.ini.new").read_text()) == ("mine", "mine too")
+    assert not (folder / "run.sh").is_symlink()
+    assert sorted(path.name for path in folder.iterdir()) == [".run.sh.new", "conf", "new", "run.sh"]
+
+
+def test_a_file_makes_room_for_a_folder(folder: Path) -> None:
+    with attempt(folder) as copy:
+        (copy.path / "old.txt").unlink()
+        (copy.path / "old.txt").mkdir()
+        (copy.path / "old.txt" / "x").write_text("x")
+        change = copy.change()
+    assert _apply(folder, change) == 2
+    assert contents(folder)["old.txt/x"] == "x"
+    assert _apply(folder, change) == 2
 
 
 def test_a_diff_says_what_a_change_does(folder: Path) -> None:
