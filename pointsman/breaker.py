@@ -10,6 +10,19 @@ from dataclasses import dataclass, field
 
 from pointsman.errors import BadInput, Unavailable
 
+_ANSWERS = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
+"""What an operating system says no with: what is wrong is the question."""
+
+
+def unanswered(error: BaseException) -> bool:
+    """Whether a call ended because the outside did not answer; clients of HTTP wrap what the operating system said in errors of their own."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, Unavailable | OSError):
+            return not isinstance(cause, _ANSWERS)
+        cause = cause.__cause__ or cause.__context__
+    return False
+
 
 @dataclass(slots=True)
 class Breaker:

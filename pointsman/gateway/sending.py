@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pointsman import approval as approvals_
 from pointsman import canonical, errors
 from pointsman.approval import Approval
-from pointsman.errors import BadInput, Denied, OutcomeUnknown, PointsmanError, ToolFailed, TooSoon, Unavailable, legible
+from pointsman.breaker import unanswered
+from pointsman.errors import BadInput, Denied, OutcomeUnknown, PointsmanError, ToolFailed, TooSoon, legible
 from pointsman.gateway.request import Request
 from pointsman.gateway.step import Step
 from pointsman.gateway.tape import Recorded
@@ -165,7 +166,7 @@ class Sending:
             with passage():
                 return await _within(request.timeout, request.perform(key))
         except Exception as error:
-            answered = not isinstance(error, Unavailable | OSError)  # TimeoutError is one
+            answered = not unanswered(error)
             raise
         finally:
             if breaker is not None:

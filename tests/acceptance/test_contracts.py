@@ -1,15 +1,18 @@
 """What a tool's contract is good for: a look before an effect, a breaker, a cap on what comes back, and the way back."""
 
+import contextlib
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from langgraph.graph import END, START
 
-from pointsman import FAILED, Policy, allow, ask, deny, effect, tool
+from pointsman import FAILED, Context, Policy, allow, ask, code, deny, effect, tool
 from pointsman.breaker import Breaker
 from pointsman.errors import BadInput, Conflict, NotFound, Refused, ToolFailed, Unavailable
 from pointsman.testing import StillClock
-from tests.acceptance.world import OpenRuns, World, approve_all, error_of, flow, go, open_items, output, told
+from tests.acceptance.world import OpenRuns, State, World, approve_all, error_of, flow, go, line, open_items, output, told
 
 pytestmark = pytest.mark.anyio
 
@@ -146,6 +149,34 @@ async def test_a_refusal_is_an_answer(open_runs: OpenRuns) -> None:
         await runs.resume(run)
         await run.settled()
     assert len(sent) == 2
+
+
+async def test_what_a_client_wraps_is_no_answer_and_a_file_that_is_not_there_is_one(open_runs: OpenRuns) -> None:
+    sent: list[str] = []
+
+    @tool(effect="read", breaker=Breaker(failures=1))
+    async def fetch(item: int) -> str:
+        """Fetches a page from where nobody listens."""
+        sent.append("fetch")
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return (await client.get("http://127.0.0.1:1/")).text
+
+    @tool(effect="read", breaker=Breaker(failures=1))
+    def load(item: int) -> str:
+        """Loads a file."""
+        sent.append("load")
+        return Path("/nowhere/at/all").read_text()
+
+    async def both(state: State, ctx: Context) -> State:
+        for item in range(3):
+            for one in (fetch, load):
+                with contextlib.suppress(ToolFailed):
+                    await ctx.call(one, item=item)
+        return {}
+
+    async with open_runs(line(("both", code(both, tools=(fetch, load))))) as runs:
+        await go(runs)
+    assert sent == ["fetch", "load", "load", "load"]
 
 
 def test_half_open_lets_one_through() -> None:
