@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from importlib.resources import files
 from typing import Any
 
@@ -80,9 +80,10 @@ class Store:
 
     async def fetch(self, name: str, *params: Any) -> list[DictRow]:
         """The rows of the statement `name`, in a transaction of its own."""
-        async with self.pool.connection() as conn:
-            cursor = await conn.execute(QUERIES[name], params)
-            return await cursor.fetchall() if cursor.description else []
+        with _room():
+            async with self.pool.connection() as conn:
+                cursor = await conn.execute(QUERIES[name], params)
+                return await cursor.fetchall() if cursor.description else []
 
     async def one(self, name: str, *params: Any) -> DictRow | None:
         """The first row of the statement `name`, or None."""
@@ -127,6 +128,19 @@ class Store:
             except psycopg.errors.UndefinedTable:
                 return 0
         return int((row or {}).get("version") or 0)
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """A disk without room does not pass by itself, unlike a server that is gone: it is told, and nothing is tried again."""
+    try:
+        yield
+    except psycopg.errors.DiskFull as error:
+        raise StoreUnavailable(
+            "the disk that the database lies on is full",
+            undone="what was to be written was not; all that was written before stands",
+            remedy="make room, then type the same command again, or `pointsman resume RUN`",
+        ) from error
 
 
 class Transaction:
