@@ -17,7 +17,9 @@ _ANSWERS = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectory
 def unanswered(error: BaseException) -> bool:
     """Whether a call ended because the outside did not answer; clients of HTTP wrap what the operating system said in errors of their own."""
     cause: BaseException | None = error
-    while cause is not None:
+    seen: set[int] = set()
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))  # an error that is raised again can be its own cause
         if isinstance(cause, Unavailable | OSError):
             return not isinstance(cause, _ANSWERS)
         cause = cause.__cause__ or cause.__context__

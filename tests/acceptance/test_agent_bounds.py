@@ -242,6 +242,27 @@ async def test_j_an_agent_below_works_and_its_answer_is_data(open_runs: OpenRuns
     assert "triage@1/tools@1#0/helper@1/tools@1#0" in {event.position for event in ran.told("call.intent")}
 
 
+async def test_j_the_same_task_again_and_again_is_a_loop(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+    below = ScriptedModel(lambda messages, _: says(answer="nothing new"))
+    model = ScriptedModel(lambda messages, _: calls(("helper", {"task": "same"})))
+    ran = await ended(open_runs, fenced(model, tools=(t.look,), agents={"helper": helper(below, tools=(t.look,))}))
+    assert ran.exit == "loop"
+    assert len(below.seen) == 2, "the third time it is not begun"
+    assert [event.fields["target"] for event in ran.told("limit.reached")] == ["helper"]
+
+
+@pytest.mark.parametrize("arguments", [{}, {"task": 5}, {"task": {"a": 1}}, {"task": " "}, {"tusk": "x"}, {"task": "x", "more": 1}])
+async def test_j_what_is_no_task_is_denied_and_on_record(open_runs: OpenRuns, world: World, arguments: dict[str, Any]) -> None:
+    t = world.tools()
+    below = ScriptedModel([])
+    model = ScriptedModel([calls(("helper", arguments)), FOUND])
+    ran = await ended(open_runs, fenced(model, tools=(t.look,), agents={"helper": helper(below, tools=(t.look,))}))
+    assert (ran.exit, below.seen) == ("answered", [])
+    assert [(event.fields["target"], event.fields["rule"]) for event in ran.told("call.denied")] == [("helper", "arguments")]
+    assert "one task, as text" in model.seen[1][-1].text
+
+
 async def test_j_its_limits_are_carved_from_those_above(open_runs: OpenRuns, world: World) -> None:
     t = world.tools()
     below = endless()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import AIMessage, InvalidToolCall, ToolCall
@@ -67,6 +68,15 @@ def request(name: str, arguments: Mapping[str, Any], contract: Contract | None) 
         typed=dict(arguments), invalid=wrong, timeout=1.0, worst=Spend(tool_calls=1), result_bytes=0, keyed=False,
         returns=TypeAdapter(Any), perform=_never,
     )  # fmt: skip
+
+
+def task(name: str, arguments: Mapping[str, Any]) -> Request:
+    """The call of an agent below that a model asks for: like a read, since what it does is judged call by call; denied unless it is one task, as text."""
+    told = arguments.get("task")
+    fits = set(arguments) == {"task"} and isinstance(told, str) and bool(told.strip()) and len(told) <= ARGUMENT_BYTES
+    wanted = request(name, arguments, None)
+    wrong = wanted.invalid or ("" if fits else "an agent is given one task, as text")
+    return replace(wanted, target=name, effect="read", public=told if not wrong else wanted.public, invalid=wrong)
 
 
 async def _never(_: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -60,7 +59,7 @@ def delegate(name: str, part: Node) -> Delegate:
     inner = replace(part, name=name, execute=told, writes=("result",), policies=(), exits=())
     graph = StateGraph(Task).add_node(name, step_function(inner)).add_edge(START, name).add_edge(name, END).compile(name=name)
 
-    async def run(arguments: Mapping[str, Any], config: Any) -> Any:
-        return (await graph.ainvoke({"task": str(arguments.get("task", ""))}, config))["result"]
+    async def run(task: str, config: Any) -> Any:
+        return (await graph.ainvoke({"task": task}, config))["result"]
 
     return run

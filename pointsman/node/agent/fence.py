@@ -28,8 +28,8 @@ from pointsman.tool import Contract
 
 _LAST = "This is your last turn: tools are closed. Give your answer now, as JSON of the form only."
 
-Delegate = Callable[[Mapping[str, Any], Any], Awaitable[Any]]
-"""Runs an agent below with the arguments of a call, under LangGraph's config of the tool's step."""
+Delegate = Callable[[str, Any], Awaitable[Any]]
+"""Runs an agent below on a task, under LangGraph's config of the tool's step."""
 
 
 class Ended(PointsmanError):
@@ -112,14 +112,13 @@ class Inside(AgentMiddleware[Any, Any]):
         running = execution.get()
         name, arguments, call_id = request.tool_call["name"], request.tool_call["args"], request.tool_call["id"]
         step = running.gateway.steps.here()
-        wanted = attempt.request(name, arguments, running.contracts.get(name))
+        is_task = name in running.agents
+        wanted = attempt.task(name, arguments) if is_task else attempt.request(name, arguments, running.contracts.get(name))
         step.closed = running.over if running.progress.turn() >= running.terms.turns else ""
-        if name in running.agents and not (wanted.invalid or step.closed):
-            value = await running.agents[name](arguments, request.runtime.config)
+        times = running.progress.repeats(wanted.target, running.gateway.journal.payload_of(wanted.public), step.position)
+        step.closed = step.closed or (f"agent {running.name} has made this call before, {REPEATS - 1} times" if times >= REPEATS else "")
+        if is_task and not (wanted.invalid or step.closed):
+            value = await running.agents[name](str(wanted.public), request.runtime.config)
         else:
-            times = running.progress.repeats(wanted.target, running.gateway.journal.payload_of(wanted.public), step.position)
-            step.closed = step.closed or (
-                f"agent {running.name} has made this call before, {REPEATS - 1} times" if times >= REPEATS else ""
-            )
             value = await running.gateway.call(wanted, step)
         return ToolMessage(observation.result(name, value, running.terms.shown), name=name, tool_call_id=call_id)

@@ -19,15 +19,21 @@ _REFUSED = ("denied", "rejected", "expired")
 
 @dataclass(slots=True)
 class Progress:
-    """The calls of one execution of an agent, by the position of its step."""
+    """The calls of one execution of an agent, by the position of its step; tasks that it gave to `agents` below it are told by their steps."""
 
     gateway: Gateway
     position: str
+    agents: frozenset[str] = frozenset()
     _asked: dict[tuple[str, str], set[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for call in self._tool_calls():
             self._asked.setdefault((call.target, call.digest), set()).add(call.position)
+        for event in self.gateway.tape.begun(f"{self.position}/"):
+            place, _, level = event.position.rpartition("/")
+            name = level.partition("@")[0]
+            if name in self.agents and len(place.split("/")) == len(self.position.split("/")) + 1:
+                self._asked.setdefault((name, event.payloads["input.task"]), set()).add(place)
 
     def repeats(self, target: str, digest: str, position: str) -> int:
         """The how-manieth step of this execution asks for exactly this call; the step at `position` does so now."""
@@ -46,7 +52,8 @@ class Progress:
         for (target, digest), places in self._asked.items():
             if len(places) >= REPEATS:
                 outcomes = {call.outcome for call in calls if (call.target, call.digest) == (target, digest)}
-                return _exit(outcomes), f"it asked for the same call of {target} {REPEATS} times"
+                exit = "loop" if target in self.agents else _exit(outcomes)
+                return exit, f"it asked for the same call of {target} {REPEATS} times"
         stale = self._stale(calls)
         if len(stale) < STALE:
             return None

@@ -118,10 +118,17 @@ class Running:
             tools &= above.grants
             step.within = (*above.actors, step.place.node)
             step.policies = tuple(dict.fromkeys((*above.policies, *step.policies)))
-        step.tools = step.grants = tools | {target_of(one) for one in (model, *self._models)}
+        step.tools = step.grants = tools | frozenset(self._agents) | {target_of(one) for one in (model, *self._models)}
         step.account = gateway.accounts.execution(step.position, self._terms.caps(self.node.limits), step.account, gateway.journal.branch)
         return Execution(
-            step.place.node, gateway, step, model, Progress(gateway, step.position), self._contracts, self._agents, self._terms
+            step.place.node,
+            gateway,
+            step,
+            model,
+            Progress(gateway, step.position, frozenset(self._agents)),
+            self._contracts,
+            self._agents,
+            self._terms,
         )
 
     async def _outcome(self, given: Given, running: Execution) -> Outcome:
