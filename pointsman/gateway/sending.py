@@ -203,9 +203,10 @@ async def _within(seconds: float, work: Awaitable[Any]) -> Any:
     task = asyncio.ensure_future(work)
     try:
         await asyncio.wait({task}, timeout=seconds)
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task}, timeout=_FAREWELL)
+        if task.done():
+            return task.result()  # one that has cancelled itself is cancelled: nobody has heard of it
+        task.cancel()
+        await asyncio.wait({task}, timeout=_FAREWELL)
     except asyncio.CancelledError:
         task.cancel()
         raise
