@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
-import threading
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +40,7 @@ def each(perform: Perform, traces: Sequence[Trace], *, workers: int | None = Non
     """
     global _job  # noqa: PLW0603 - how forked processes inherit what cannot be pickled
     wanted = workers or min(os.cpu_count() or 1, len(traces) // WORTH)
-    if wanted <= 1 or "fork" not in multiprocessing.get_all_start_methods() or threading.active_count() > 1:
+    if wanted <= 1 or "fork" not in multiprocessing.get_all_start_methods() or _has_threads():
         yield from (asyncio.run(_performed(perform, trace)) for trace in traces)
         return
     _job = (perform, traces)
@@ -49,6 +49,11 @@ def each(perform: Perform, traces: Sequence[Trace], *, workers: int | None = Non
             yield from pool.imap(_numbered, range(len(traces)), chunksize=max(1, min(16, len(traces) // wanted // 4)))
     finally:
         _job = None
+
+
+def _has_threads() -> bool:
+    # Of Python, also those that `threading` did not begin.
+    return len(sys._current_frames()) > 1  # noqa: SLF001 - documented, for debuggers
 
 
 def _numbered(number: int) -> Any:
