@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from typing import Any
@@ -94,30 +95,48 @@ class Exceeded:
         return f"{self.limit} of {self.account} is capped at {self.cap}; this call could bring it to {self.would_be}"
 
 
+class _Book:
+    """What an account holds, however it is reached."""
+
+    def __init__(self) -> None:
+        self.settled = Spend()
+        self.reserved: dict[str, Spend] = {}
+        self.overrun: Exceeded | None = None
+
+
 class Account:
     """What one run, node or agent has spent and holds in reserve, under its caps and those of its parent."""
 
     def __init__(self, name: str, limits: Limits, parent: Account | None = None, *, elapsed: Callable[[], Decimal] | None = None) -> None:
         self.name = name
-        self.parent = parent
+        self._parent = parent
         self._elapsed = elapsed
-        self.settled = Spend()
-        self._overrun: Exceeded | None = None
         self._caps = limits.caps()
-        self._reserved: dict[str, Spend] = {}
+        self._book = _Book()
+
+    def under(self, parent: Account) -> Account:
+        """The same account, for calls that also spend from `parent`: a node within several executions of another has one account, and each execution pays its own part."""
+        other = copy(self)
+        other._parent = parent
+        return other
+
+    @property
+    def settled(self) -> Spend:
+        """What has been spent."""
+        return self._book.settled
 
     def reserve(self, call: str, worst: Spend) -> Exceeded | None:
         """Hold `worst` for `call` here and in every account above, or in none; says which cap would be passed."""
         exceeded = self._would_exceed(worst)
         if exceeded is None:
             for account in self._upward():
-                account._reserved[call] = worst
+                account._book.reserved[call] = worst
         return exceeded
 
     def hold(self, call: str, worst: Spend) -> None:
         """Take over the reservation of an intent that is already on record; it was within the caps when it was made."""
         for account in self._upward():
-            account._reserved[call] = worst
+            account._book.reserved[call] = worst
 
     def settle(self, call: str, actual: Spend) -> list[Exceeded]:
         """Replace the reservation of `call` by what it really cost; lists the capped amounts of which it was more than reserved, or than the cap.
@@ -126,17 +145,17 @@ class Account:
         """
         overruns = []
         for account in self._upward():
-            held = account._reserved.pop(call, None)
-            account.settled = account.settled + actual
+            held = account._book.reserved.pop(call, None)
+            account._book.settled += actual
             passed = account._passed(held, actual)
-            account._overrun = account._overrun or (passed[0] if passed else None)
+            account._book.overrun = account._book.overrun or (passed[0] if passed else None)
             overruns += passed
         return overruns
 
     def release(self, call: str) -> None:
         """Give a reservation back: nothing was begun."""
         for account in self._upward():
-            account._reserved.pop(call, None)
+            account._book.reserved.pop(call, None)
 
     def is_capped(self, name: str) -> bool:
         """Whether an amount is capped here or above."""
@@ -148,7 +167,7 @@ class Account:
         return min(left) if left else None
 
     def _upward(self) -> list[Account]:
-        return [self, *(self.parent._upward() if self.parent else [])]
+        return [self, *(self._parent._upward() if self._parent else [])]
 
     def _seconds(self) -> Decimal:
         return self._elapsed() if self._elapsed else self.settled.seconds
@@ -156,13 +175,13 @@ class Account:
     def _committed(self, name: str) -> Decimal:
         if name == "seconds":
             return self._seconds()
-        amounts = [getattr(self.settled, name), *(getattr(held, name) for held in self._reserved.values())]
+        amounts = [getattr(self.settled, name), *(getattr(held, name) for held in self._book.reserved.values())]
         return sum((Decimal(amount) for amount in amounts), Decimal(0))
 
     def _would_exceed(self, worst: Spend) -> Exceeded | None:
         for account in self._upward():
-            if account._overrun is not None:
-                return account._overrun
+            if account._book.overrun is not None:
+                return account._book.overrun
             for name, cap in account._caps.items():
                 would_be = account._committed(name) + Decimal(getattr(worst, name))
                 # Time is not reserved: a call is cut off at what is left, so only an empty account refuses.

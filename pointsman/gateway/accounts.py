@@ -42,8 +42,7 @@ class Accounts:
             for event in self._events:
                 if event.branch == branch and f"{event.position}/".startswith(f"{position}/"):
                     _charge(account, event)
-            account.parent = above
-        return self._below[name]
+        return self._below[name].under(above)
 
     def _account(self, path: str, limits: Limits | None, above: Account) -> Account:
         if limits is None or not limits.caps():
@@ -53,9 +52,8 @@ class Accounts:
             for event in self._events:
                 if f"{path_of(event.position)}/".startswith(path if path.endswith("/") else f"{path}/"):
                     _charge(account, event)
-            account.parent = above
             self._below[path] = account
-        return self._below[path]
+        return self._below[path].under(above)
 
     def _elapsed(self) -> Decimal:
         """Seconds of work of the run: of its earlier segments and of this one. A waiting run has no segment."""

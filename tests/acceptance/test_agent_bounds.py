@@ -1,19 +1,22 @@
 """The ten bounds of an agent, (a) to (j), one by one, against models that push at each."""
 
 from decimal import Decimal
-from typing import Any
+from operator import add
+from typing import Annotated, Any
 
 import pytest
 from langchain.agents.middleware import AgentMiddleware
 from langchain_core.messages import AIMessage
 from langgraph.graph import END, START
+from langgraph.types import Send
+from typing_extensions import TypedDict
 
-from pointsman import Limits, Policy, Price, Workflow, agent, allow, deny, tool
+from pointsman import FAILED, Limits, Policy, Price, Workflow, agent, allow, deny, tool
 from pointsman.errors import UnsafeGraph
 from pointsman.policy import node
 from pointsman.testing import ScriptedModel, calls, says
 from tests.acceptance.fenced import ENDS, FOUND, State, ended, fenced, triage
-from tests.acceptance.world import OpenRuns, World
+from tests.acceptance.world import OpenRuns, World, go, output, told
 
 pytestmark = pytest.mark.anyio
 
@@ -226,6 +229,11 @@ async def test_i_nothing_it_says_changes_what_it_may(open_runs: OpenRuns, world:
 # (j) An agent below has a part of what is above it
 
 
+class Several(TypedDict, total=False):
+    text: str
+    log: Annotated[list[str], add]
+
+
 def helper(model: Any, **options: Any) -> Any:
     return agent(reads=("task",), writes="answer", returns=str, prompt="Do {task}.", description="Looks things up.", model=model, **options)
 
@@ -282,6 +290,19 @@ async def test_j_its_own_limits_are_narrower(open_runs: OpenRuns, world: World) 
     )
     assert (ran.exit, len(below.seen)) == ("answered", 2)
     assert '"exit": "limit"' in model.seen[1][-1].text
+
+
+async def test_j_each_execution_above_pays_for_its_own_part(open_runs: OpenRuns) -> None:
+    """Agents side by side share the account of the agent below them, not each other's: three calls of a model are exactly enough for each."""
+    below = helper(ScriptedModel([says(answer="seen")]), limits=Limits(model_calls=3))
+    model = ScriptedModel([calls(("helper", {"task": "look"})), says(answer=["done"])])
+    flow = Workflow(Several, policy=Policy(allow()), name="flow")
+    flow.add_node("work", triage(model, agents={"helper": below}, turns=2, retries=0, writes="log", returns=list[str]))
+    flow.add_conditional_edges(START, lambda state: [Send("work", {"text": part}) for part in "abc"], ["work"], max_items=3)
+    flow.add_exits("work", answered=END, default=FAILED)
+    async with open_runs(flow.compile()) as runs:
+        run, _ = await go(runs, {"text": "x"})
+        assert ((await output(runs, run))["log"], await told(runs, run, "limit.reached")) == (["done"] * 3, [])
 
 
 async def test_j_a_rule_against_the_agent_above_holds_below_it(open_runs: OpenRuns, world: World) -> None:
