@@ -27,6 +27,8 @@ async def accept(
     run_id = str(owner.clock.uuid())
     salt = owner.clock.uuid().bytes + owner.clock.uuid().bytes
     bodies = {f"input.{name}": canonical.encode(value) for name, value in fields.items()}
+    # What a caller calls a run may name a person, so it lies beside the journal like what people wrote.
+    bodies |= {name: canonical.encode(value) for name, value in (("key", key), ("thread", thread_id)) if value is not None}
     digests = {name: canonical.digest_of(tree, salt=salt) for name, tree in bodies.items()}
     kept = {digests[name]: canonical.dumps(tree) for name, tree in bodies.items()}
     draft = draft_event("run.accepted", owner.clock, payloads=digests, graph=graph, by=by)

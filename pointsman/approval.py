@@ -74,6 +74,12 @@ class Approval:
         return self.needs[0].role
 
     @property
+    def roles(self) -> list[str] | None:
+        """Every role whose yes it takes; None where anybody may give one."""
+        named = [need.role for need in self.needs if need.role is not None]
+        return named if len(named) == len(self.needs) else None
+
+    @property
     def yes(self) -> tuple[str, ...]:
         """Who has approved so far."""
         return tuple(by for by, _ in self.given)
@@ -182,8 +188,7 @@ def needs_of(fields: Mapping[str, Any]) -> tuple[Need, ...]:
 def opened(run_id: str, approval: Approval) -> Statement:
     """The row of the inbox that belongs to `ask.opened`."""
     a = approval
-    roles = None if any(need.role is None for need in a.needs) else [need.role for need in a.needs]
-    return ("open_approval", (a.approval_id, run_id, a.position, a.binding, a.card_digest, a.tool, a.node, a.role, roles, a.expires_at))
+    return ("open_approval", (a.approval_id, run_id, a.position, a.binding, a.card_digest, a.tool, a.node, a.role, a.roles, a.expires_at))
 
 
 def consumed(approval: Approval) -> Statement:

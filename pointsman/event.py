@@ -74,6 +74,10 @@ class Event:
     payloads: Mapping[str, str]
     hash: str
 
+    def named(self, prefix: str) -> dict[str, str]:
+        """The digests of its payloads whose names begin with `prefix`, by the rest of the name."""
+        return {name.removeprefix(prefix): digest for name, digest in self.payloads.items() if name.startswith(prefix)}
+
     @classmethod
     def of(cls, run_id: str, row: Row) -> Event:
         """The event that a stored row holds. Raises `ValueError` where it is no JSON."""

@@ -54,6 +54,8 @@ class Journal:
         """Called with every event that someone else put into the chain, before our next one follows it."""
         self.attached: list[Statement] = []
         """Statements that commit with the next checkpoint."""
+        self.claim: Statement | None = None
+        """What takes the lease, where that is to commit with those statements and before anything else of them."""
         self.keep_trying: Callable[[], bool] = lambda: False
         """Whether a commit should still wait for a server that is gone."""
         self._store = store
@@ -201,8 +203,7 @@ class Journal:
             try:
                 if statements:
                     async with self._store.transaction() as tx:
-                        await tx.run(by[0], *params)
-                        for statement, values in statements:
+                        for statement, values in [*([self.claim] if self.claim else ()), (by[0], params), *statements]:
                             await tx.run(statement, *values)
                 else:
                     found = await self._store.fetch(by[0], *params)
@@ -258,9 +259,8 @@ class Journal:
 
 def as_json(rows: Sequence[Row], bodies: Mapping[str, bytes]) -> tuple[str, str]:
     """Events and payloads as `pointsman.extend` takes them."""
-    return json.dumps([row._asdict() for row in rows]), json.dumps(
-        [{"digest": digest, "body": body.decode()} for digest, body in bodies.items()]
-    )
+    kept = [{"digest": digest, "body": body.decode()} for digest, body in bodies.items()]
+    return json.dumps([row._asdict() for row in rows]), json.dumps(kept)
 
 
 def draft_event(kind: Kind, clock: Clock, position: str = "", *, payloads: Mapping[str, str] | None = None, **fields: Any) -> Draft:

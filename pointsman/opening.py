@@ -101,7 +101,7 @@ async def take(owner: Owner, advance: Advance, graph: str, version: str) -> Take
         branch = sum(1 for event in events if event.kind == "run.repaired")
         opened = draft_event("run.opened", owner.clock, owner=owner.name.split("|")[1], epoch=claimed.lease.epoch, version=version)
         rows, head = chained(run_id, claimed.head, branch, [opened])
-        before, wanted = claimed.head, list(events[0].payloads.values()) if fresh else []
+        before, wanted = claimed.head, list(events[0].named("input.").values()) if fresh else []
         params = (run_id, claimed.lease.epoch, before.seq, before.hash, head.seq, head.hash, *as_json(rows, {}))
         try:
             found = await owner.store.fetch("open", *params, *claimed.params, version, wanted)

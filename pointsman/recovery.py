@@ -46,33 +46,26 @@ async def fork(owner: Owner, graph: Controlled, run_id: str, *, node: str, patch
     claimed, events = await claim(owner, row), await events_of(owner.store, run_id)
     lease, head = claimed.lease, claimed.head
     started, positions = _origin(events, node)
+    branch = sum(1 for event in events if event.kind == "run.repaired") + 1
+    journal = Journal(owner.store, run_id, epoch=lease.epoch, head=head, salt=row["salt"], branch=branch, clock=owner.clock)
+    journal.claim = ("claim", (run_id, lease.epoch, head.seq, head.hash, *claimed.params))
+    payloads = {f"patch.{name}": journal.payload(value) for name, value in checked.items()}
+    payloads |= {"reason": journal.payload(reason)} if reason else {}
+    version, superstep = graph.plan.rules.version, started.fields["superstep"] - 1
+    facts = {"by": by, "positions": positions, "superstep": superstep, "version": version, "epoch": lease.epoch}
+    journal.note(journal.draft("run.repaired", started.position, payloads=payloads, **facts))
+    journal.attached = [("open_run", (version, run_id)), ("release", (run_id, lease.epoch))]
+    for approval in Approvals(events).open():  # what still has to be asked is asked anew, about what it is then
+        journal.note(journal.draft("ask.expired", approval.position, approval=approval.approval_id))
+        journal.attached.append(expired(approval))
+    saver = RunSaver(owner.store, journal.save, JsonPlusSerializer(allowed_msgpack_modules=graph.plan.classes))
     try:
-        await owner.store.fetch("claim", run_id, lease.epoch, head.seq, head.hash, *claimed.params)
+        await commit(graph, saver, row["thread_id"], started.fields["checkpoint"], checked)
+        await journal.saved()
     except psycopg.Error as error:
         if error.sqlstate != MOVED:
             raise
         raise LeaseHeld(f"run {run_id} has just gone on", undone="nothing was forked", remedy="look at it again") from error
-    release = ("release", (run_id, lease.epoch))
-    try:
-        branch = sum(1 for event in events if event.kind == "run.repaired") + 1
-        journal = Journal(owner.store, run_id, epoch=lease.epoch, head=head, salt=row["salt"], branch=branch, clock=owner.clock)
-        payloads = {f"patch.{name}": journal.payload(value) for name, value in checked.items()}
-        payloads |= {"reason": journal.payload(reason)} if reason else {}
-        version, superstep = graph.plan.rules.version, started.fields["superstep"] - 1
-        facts = {"by": by, "positions": positions, "superstep": superstep, "version": version}
-        journal.note(journal.draft("run.repaired", started.position, payloads=payloads, **facts))
-        journal.attached = [("open_run", (version, run_id)), release]
-        for approval in Approvals(events).open():  # what still has to be asked is asked anew, about what it is then
-            journal.note(journal.draft("ask.expired", approval.position, approval=approval.approval_id))
-            journal.attached.append(expired(approval))
-        saver = RunSaver(owner.store, journal.save, JsonPlusSerializer(allowed_msgpack_modules=graph.plan.classes))
-        await commit(graph, saver, row["thread_id"], started.fields["checkpoint"], checked)
-        await journal.saved()
-    except BaseException:
-        await owner.store.fetch(release[0], *release[1])
-        raise
-    finally:
-        lease.lost = True
 
 
 async def commit(graph: Controlled, saver: BaseCheckpointSaver[Any], thread_id: str, checkpoint: str, patch: Mapping[str, Any]) -> None:

@@ -146,7 +146,7 @@ class Segment:
         if trees is None:
             return None
         self._journal.note(self._journal.draft("route.taken", to=list(self.plan.first), by="code"))
-        names = {name.removeprefix("input."): there(trees, digest, self.run_id) for name, digest in accepted.payloads.items()}
+        names = {name: there(trees, digest, self.run_id) for name, digest in accepted.named("input.").items()}
         return {name: self.plan.schema.revive(name, tree) for name, tree in names.items()}
 
     def _config(self, config: RunnableConfig) -> RunnableConfig:

@@ -239,7 +239,7 @@ def _decided(event: Event, record: Record) -> dict[str, Any]:
 
 
 def _values(event: Event, prefix: str, record: Record) -> dict[str, Any]:
-    return {name.removeprefix(prefix): record.payloads[digest] for name, digest in event.payloads.items() if name.startswith(prefix)}
+    return {name: record.payloads[digest] for name, digest in event.named(prefix).items()}
 
 
 def _files(given: Mapping[str, Any], record: Record) -> dict[str, str]:

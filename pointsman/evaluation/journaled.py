@@ -31,8 +31,7 @@ async def trace_of(runs: Runs, run: Run) -> Trace:
             undone="it was not exported",
             remedy=f"`pointsman show {run.run_id[:8]} --verify` names each fault",
         )
-    key = (await runs.row(run.run_id))["key"]
-    return from_record(record, task=key)
+    return from_record(record)
 
 
 async def record_of(store: Store, home: Path, run_id: str) -> Record:
@@ -46,7 +45,7 @@ async def record_of(store: Store, home: Path, run_id: str) -> Record:
 
 
 def from_record(record: Record, **said: Any) -> Trace:
-    """The trace that a record tells; `said` are fields of `Trace` that it does not (`task`, `trial`, `reward`, `facts`)."""
+    """The trace that a record tells, its task the run's key; `said` are fields of `Trace` that it does not tell, or tells otherwise (`task`, `trial`, `reward`, `facts`)."""
     events = record.events
     nodes, spends = _nodes(events), _spends(events)
     versions = [event.fields["version"] for event in events if event.kind in ("run.opened", "run.repaired")]
@@ -65,7 +64,7 @@ def from_record(record: Record, **said: Any) -> Trace:
         calls=tuple(_call(call, record.payloads, nodes, spends) for call in Tape(events).all() if "value" not in call.fields),
         missing=tuple(word for word, lacking in lacks.items() if lacking),
         record=record,
-        **said,
+        **{"task": record.payloads.get(events[0].payloads.get("key", "")), **said},
     )
 
 

@@ -149,5 +149,5 @@ def _record(stage: Stage) -> Record:
 
 
 def _outputs(event: Event | None, stage: Stage) -> dict[str, Any]:
-    found = event.payloads if event is not None else {}
-    return {name.removeprefix("output."): stage.payloads[digest] for name, digest in found.items() if name.startswith("output.")}
+    found = event.named("output.") if event is not None else {}
+    return {name: stage.payloads[digest] for name, digest in found.items()}

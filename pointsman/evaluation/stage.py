@@ -237,8 +237,7 @@ class Stage:
         self._journal.note(Draft(turn.kind, turn.time, turn.position, fields, turn.payloads))
         for approval in Approvals(self.events).open():
             self._journal.note(self._journal.draft("ask.expired", approval.position, approval=approval.approval_id))
-        names = {name.removeprefix("patch."): digest for name, digest in turn.payloads.items() if name.startswith("patch.")}
-        patch = {name: self._graph.plan.schema.revive(name, self.payloads[digest]) for name, digest in names.items()}
+        patch = {name: self._graph.plan.schema.revive(name, self.payloads[digest]) for name, digest in turn.named("patch.").items()}
         await commit(self._graph, self._saver, self._record.run_id, origin.fields["checkpoint"], patch)
         return True
 

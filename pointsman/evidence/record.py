@@ -76,7 +76,7 @@ class _Record:
         return fact
 
     def _values(self, event: Event, prefix: str) -> dict[str, str]:
-        return {name.removeprefix(prefix): self._digest(digest) for name, digest in event.payloads.items() if name.startswith(prefix)}
+        return {name: self._digest(digest) for name, digest in event.named(prefix).items()}
 
     def _digest(self, salted: str) -> str:
         if salted not in self._plain:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pointsman import canonical
 from pointsman.event import GENESIS, Event, Row, chain_hash
-from pointsman.evidence.projection import strayed
+from pointsman.evidence.projection import Tables, strayed
 from pointsman.store import Store
 
 
@@ -26,7 +26,7 @@ async def verify(store: Store, run_id: str) -> list[Fault]:
     """What is wrong with the record of a run, in order; empty where it is whole.
 
     Finds a changed, missing, moved or doubled event, a head that is not the end of the chain, and a payload that is gone or is not
-    what its digest was taken over; and, where the chain is whole, a row of the runs table or of the questions that says something else.
+    what its digest was taken over; and, where the chain is whole, a row of the runs table or of the questions, or an epoch of the lease, that says something else.
     The end of a chain can only be vouched for by what lies outside it: here, the head row.
     """
     async with store.transaction(frozen=True) as tx:  # the run may be going on
@@ -34,15 +34,16 @@ async def verify(store: Store, run_id: str) -> list[Fault]:
         head = await tx.one("read_head", run_id)
         salt = await tx.fetch("read_salt", run_id)
         bodies = {record["digest"]: record["body"].encode() for record in await tx.fetch("read_all_payloads", run_id)}
-        run, questions = await tx.one("read_run", run_id), await tx.fetch("approvals_of", run_id)
+        tables = Tables(await tx.one("read_run", run_id), await tx.fetch("approvals_of", run_id), head["epoch"] if head else 0)
     if not rows:
         return [Fault(0, "the run has no events")]
     faults = chain_faults(run_id, rows)
     if head is None or (head["seq"], head["hash"]) != (rows[-1].seq, rows[-1].hash):
         faults.append(Fault(rows[-1].seq, "the chain does not end where the run's head says; events after it are missing or were added"))
-    if not faults:
-        faults = [Fault(0, what) for what in strayed([Event.of(run_id, row) for row in rows], run, questions)]
-    return faults + payload_faults(rows, salt[0]["salt"] if salt else None, bodies)
+    key = salt[0]["salt"] if salt else None
+    if not faults and key is not None:
+        faults = [Fault(0, what) for what in strayed([Event.of(run_id, row) for row in rows], tables, key)]
+    return faults + payload_faults(rows, key, bodies)
 
 
 def chain_faults(run_id: str, rows: Sequence[Row]) -> list[Fault]:

@@ -66,7 +66,7 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY
 SELECT seq, hash, epoch FROM pointsman.head WHERE run_id = %s FOR UPDATE
 
 -- name: read_head
-SELECT seq, hash FROM pointsman.head WHERE run_id = %s
+SELECT seq, hash, epoch FROM pointsman.head WHERE run_id = %s
 
 -- name: renew
 -- Only what is still held: a run that this owner has let slip is free for others when its lease ends.

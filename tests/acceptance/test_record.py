@@ -13,8 +13,9 @@ from typing_extensions import TypedDict
 
 from pointsman import code, effect
 from pointsman.errors import BadInput
+from pointsman.evaluation.journaled import trace_of
 from pointsman.evidence import record_digest, verify
-from tests.acceptance.world import ASK_PAY, OpenRuns, State, World, approve_all, flow, go, line, output
+from tests.acceptance.world import ASK_PAY, OpenRuns, State, World, approve_all, flow, go, line, only, output, rerun, thread
 
 pytestmark = pytest.mark.anyio
 
@@ -119,12 +120,15 @@ HARM = {
 }
 STRAYED = {
     **{f"run {column}": f"UPDATE pointsman.run SET {column} = {value}" for column, value in {
-        "state": "'failed'", "graph": "'other'", "version": "overlay(version placing 'x' from 7)", "quarantined": "true", "retryable": "true",
+        "state": "'failed'", "graph": "'other'", "key": "'other'", "thread_id": "overlay(thread_id placing 'x' from 7)",
+        "version": "overlay(version placing 'x' from 7)", "quarantined": "true", "retryable": "true",
     }.items()},
+    "run key gone": "UPDATE pointsman.run SET key = NULL",
+    "lease epoch": "UPDATE pointsman.head SET epoch = epoch + 1",
     "run gone": "DELETE FROM pointsman.run",
     **{f"question {column}": f"UPDATE pointsman.approval SET {column} = {value}" for column, value in {
         "state": "'approved'", "digest": "overlay(digest placing 'x' from 7)", "card_digest": "overlay(card_digest placing 'x' from 7)", "tool": "'other'",
-        "node": "'other'", "position": "'other'", "role": "'clerk'", "decided_by": "'lee'",
+        "node": "'other'", "position": "'other'", "role": "'clerk'", "roles": "ARRAY['clerk']", "decided_by": "'lee'", "expires_at": "now()",
     }.items()},
     "question gone": "DELETE FROM pointsman.approval",
     "question put in": "INSERT INTO pointsman.approval (approval_id, run_id, position, digest, card_digest, tool, node, state) "
@@ -157,17 +161,37 @@ async def test_a_table_that_says_otherwise_than_the_record_is_named(open_runs: O
     graph.add_node("post", effect(world.tools().pay, reads=("amount",), writes="receipt"))
     graph.add_edge(START, "post").add_exits("post", done=END, default=END)
     async with open_runs(graph.compile()) as runs:
-        run, _ = await go(runs, {"amount": 5})
+        run, _ = await go(runs, {"amount": 5}, key="number 5")
         assert await verify(runs.owner.store, run.run_id) == []
         await approve_all(runs, run)
+        assert await rerun(runs, run, "post") == "done"
         assert await verify(runs.owner.store, run.run_id) == []
         with psycopg.connect(url, autocommit=True) as conn:
             conn.execute(STRAYED[harm])
         [fault] = await verify(runs.owner.store, run.run_id)
         table, _, column = harm.partition(" ")
         assert fault.seq == 0
-        assert {"run": "runs table", "question": "question"}[table] in fault.what
-        assert column in ("gone", "put in") or f"says {column} " in fault.what
+        assert {"run": "runs table", "question": "question", "lease": "lease"}[table] in fault.what
+        assert column in ("gone", "put in") or f"says {column.split()[0]} " in fault.what
+
+
+async def test_what_a_run_is_called_is_on_its_record_and_not_in_what_it_did(open_runs: OpenRuns, world: World, url: str) -> None:
+    graph = line(("work", lambda state: {"text": "done"}))
+    async with open_runs(graph) as runs:
+        await graph.ainvoke({"amount": 5}, thread("dana's"))
+        named, (plain, _) = await only(runs), await go(runs, {"amount": 5}, key="dana 5")
+        digests = {record_digest(await runs.events(run), await runs.payloads(run)) for run in (named, plain)}
+        assert len(digests) == 1, "what it is called is not what it did"
+        for run, name, value in ((named, "thread", "dana's"), (plain, "key", "dana 5")):
+            first = (await runs.events(run))[0]
+            assert value not in str(first), "it may name a person, so it can be erased"
+            assert (await runs.payloads(run))[first.payloads[name]] == value
+            assert await verify(runs.owner.store, run.run_id) == []
+            assert (await trace_of(runs, run)).task == (value if name == "key" else None)
+        with psycopg.connect(url, autocommit=True) as conn:
+            conn.execute("UPDATE pointsman.run SET thread_id = run_id WHERE run_id = %s", (named.run_id,))
+        [fault] = await verify(runs.owner.store, named.run_id)
+        assert "says thread_id " in fault.what
 
 
 async def test_a_start_with_a_key_is_one_run_however_often_and_at_once(open_runs: OpenRuns, world: World) -> None:

@@ -10,10 +10,11 @@ from langgraph.types import Command, Send
 from typing_extensions import TypedDict
 
 from pointsman import Runs, Workflow, code
-from pointsman.errors import BadInput, NotFound
+from pointsman.errors import BadInput, LeaseHeld, NotFound
 from pointsman.evaluation.journaled import trace_of
 from pointsman.evaluation.replay import replay
 from pointsman.event import Event
+from pointsman.evidence import verify
 from tests.acceptance.world import OpenRuns, State, World, counted, error_of, flow, go, line, output, paying, told
 from tests.acceptance.world import rerun as repair
 
@@ -292,3 +293,17 @@ async def test_calls_in_a_plain_subgraph_are_given_back_by_position(open_runs: O
         run, _ = await go(runs)
         assert await rerun(runs, run, "sub", note="x") == "done"
         assert (world.count("look"), world.asked("pay"), len(world.keys)) == (1, [5, 5], 2)
+
+
+async def test_of_two_reruns_at_once_one_is_committed_and_the_other_says_so(open_runs: OpenRuns, world: World) -> None:
+    graph = paying(world).compile()
+    async with open_runs(graph) as runs, open_runs(graph) as others:
+        run, _ = await go(runs, {"text": "480"})
+        world.delay = lambda _: 0.3
+        asked = [some.rerun(run, node="price", patch={"text": text}, by="lee") for some, text in ((runs, "481"), (others, "482"))]
+        ended = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(one) for one in ended if one is not None] == [LeaseHeld], ended
+        for some in (runs, others):
+            await (await some.get(run.run_id)).settled()
+        assert len(await told(runs, run, "run.repaired")) == 1
+        assert await verify(runs.owner.store, run.run_id) == []
