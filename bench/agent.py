@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -87,12 +88,13 @@ async def measure(home: Path, rounds: int) -> dict[str, float]:
         model = ChatOpenAI(model="acted", base_url=server.base_url, api_key=SecretStr("none"), max_retries=0)
         graphs = {f"bench{turns}": graph_of(model, turns) for turns in (FEW, MANY)}
         async with Runs.open(home=home, graphs=graphs) as runs, AsyncExitStack() as stack:
-            saver = await stack.enter_async_context(AsyncPostgresSaver.from_conn_string(runs.owner.store.pool.conninfo))
+            saver = await stack.enter_async_context(AsyncPostgresSaver.from_conn_string(str(runs.owner.store.pool.conninfo)))
             alone = create_agent(model, [plain_double], checkpointer=saver)
 
             async def theirs(turns: int) -> None:
                 config: Any = {"configurable": {"thread_id": str(uuid4())}}
-                ran = await alone.ainvoke({"messages": [("user", f"Go on, turns:{turns} please")]}, config, durability="sync")
+                asked: Any = {"messages": [("user", f"Go on, turns:{turns} please")]}
+                ran = await alone.ainvoke(asked, config, durability="sync")
                 assert len(ran["messages"]) == 2 * turns
 
             async def ours(turns: int) -> None:
@@ -101,7 +103,7 @@ async def measure(home: Path, rounds: int) -> dict[str, float]:
 
             medians = {}
             for turns in (FEW, MANY):
-                both = await times(lambda n=turns: theirs(n), lambda n=turns: ours(n), rounds)
+                both = await times(partial(theirs, turns), partial(ours, turns), rounds)
                 medians[turns] = [statistics.median(part) for part in both]
     more = [(medians[MANY][place] - medians[FEW][place]) / (MANY - FEW) for place in (0, 1)]
     return {

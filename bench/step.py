@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -95,7 +96,7 @@ async def measure(home: Path, rounds: int, lengths: tuple[int, ...]) -> dict[str
     graphs = {"bench": controlled("bench", count), "bench_call": controlled("bench_call", code(count_with_call, tools=(double,)))}
     async with Runs.open(home=home, graphs=graphs, concurrency=AT_ONCE) as runs, AsyncExitStack() as stack:
         # As LangGraph's documentation sets it up: one connection, which is also its fastest on loopback.
-        saver = await stack.enter_async_context(AsyncPostgresSaver.from_conn_string(runs.owner.store.pool.conninfo))
+        saver = await stack.enter_async_context(AsyncPostgresSaver.from_conn_string(str(runs.owner.store.pool.conninfo)))
         base = plain().compile(checkpointer=saver)
 
         async def alone(steps: int) -> Any:
@@ -117,7 +118,7 @@ async def measure(home: Path, rounds: int, lengths: tuple[int, ...]) -> dict[str
         }
         for steps in lengths:
             times = max(2, min(rounds, 3000 // steps))
-            found["by_length"].append({"steps": steps, "ratio": await ratio(lambda n=steps: alone(n), lambda n=steps: ours(n), times)})
+            found["by_length"].append({"steps": steps, "ratio": await ratio(partial(alone, steps), partial(ours, steps), times)})
     return found
 
 

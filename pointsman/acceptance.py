@@ -10,6 +10,7 @@ from pointsman import canonical
 from pointsman.event import Head, chained
 from pointsman.journal import as_json, draft_event
 from pointsman.lease import Owner
+from pointsman.principal import check_name
 from pointsman.schema import Schema
 
 
@@ -20,6 +21,8 @@ async def accept(
 
     Raises `BadInput` before anything is written.
     """
+    if by is not None:
+        check_name(by, "no run was started")
     store = owner.store
     if key is not None and (held := await store.one("standing_by_key", graph, key)) is not None:
         return held

@@ -19,10 +19,7 @@ from pointsman.opening import FINISHED
 from pointsman.outside import Locked, locked
 from pointsman.policy import Need
 from pointsman.policy.revocation import Revocation, Revocations
-from pointsman.principal import KNOWN_BY, NOBODY, Roles
-
-_NAME = 200
-"""Characters of a name at most: it stands in events."""
+from pointsman.principal import KNOWN_BY, NOBODY, Roles, check_name
 
 _UNDONE = "nothing was decided"
 
@@ -51,11 +48,12 @@ async def decide(owner: Owner, run_id: str, approval_id: str, said: Said, roles:
 
     With `only_check` nothing is decided, but a refusal is as much on record.
     """
-    if said.known_by not in (*KNOWN_BY, NOBODY) or not said.by.strip() or len(said.by) > _NAME:
+    check_name(said.by, _UNDONE)
+    if said.known_by not in (*KNOWN_BY, NOBODY):
         raise NotAllowed(
-            f"nobody is named who decides (by={said.by[:_NAME]!r}, known_by={said.known_by[:_NAME]!r})",
+            f"known_by={repr(said.known_by)[:80]} is no way to know who decides",
             undone=_UNDONE,
-            remedy=f"say by= with a name, and known_by= as one of {', '.join(KNOWN_BY)}",
+            remedy=f"say known_by= as one of {', '.join(KNOWN_BY)}",
         )
     async with locked(owner, run_id) as run:
         error = await _decided(run, run_id, approval_id, said, roles, only_check=only_check)

@@ -18,6 +18,7 @@ from pointsman.gateway.tape import Tape
 from pointsman.journal import append_from_outside, draft_event, events_from
 from pointsman.lease import Owner
 from pointsman.opening import FINISHED
+from pointsman.principal import check_name
 from pointsman.store import Transaction
 
 
@@ -81,7 +82,9 @@ async def locked(owner: Owner, run_id: str) -> AsyncIterator[Locked]:
 
 
 async def resume(owner: Owner, run_id: str, *, by: str | None) -> None:
-    """Let a parked or paused run go on: a new try of what failed."""
+    """Let a parked or paused run go on: a new try of what failed. Raises `BadInput` for a name that is none."""
+    if by is not None:
+        check_name(by, "the run was not resumed")
     async with locked(owner, run_id) as run:
         run.unfinished()
         if run.row["state"] in ("parked", "paused"):
@@ -90,7 +93,8 @@ async def resume(owner: Owner, run_id: str, *, by: str | None) -> None:
 
 
 async def cancel(owner: Owner, run_id: str, *, by: str, reason: str) -> None:
-    """End a run where it stands."""
+    """End a run where it stands. Raises `BadInput` where nobody is named."""
+    check_name(by, "the run was not cancelled")
     async with locked(owner, run_id) as run:
         run.unfinished()
         payloads = {"reason": await run.keep(reason)} if reason else {}
@@ -99,7 +103,8 @@ async def cancel(owner: Owner, run_id: str, *, by: str, reason: str) -> None:
 
 
 async def reconcile(owner: Owner, run_id: str, call: str, *, happened: bool, result: Any, by: str) -> None:
-    """Say whether an effect of unknown outcome happened; `result` is what it answered, where it did. Raises `NotFound`, `Conflict`."""
+    """Say whether an effect of unknown outcome happened; `result` is what it answered, where it did. Raises `NotFound`, `Conflict`, and `BadInput` where nobody is named."""
+    check_name(by, "nothing was changed")
     async with locked(owner, run_id) as run:
         run.unfinished()
         calls = [found for found in Tape(await run.events()).all() if found.call.startswith(call)]

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pointsman.errors import BadInput
+from pointsman.errors import BadInput, legible
 
 if sys.platform != "win32":
     import pwd
@@ -35,6 +35,9 @@ KNOWN_BY = ("os", "api", "code", "as")
 
 NOBODY = "nobody"
 """How a caller is known that nobody authenticated: what the policy opens to anybody is all that is open to them."""
+
+_NAME = 200
+"""Characters of a name at most: it stands in events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,14 @@ class Roles:
                 remedy=f"leave --as out, or set `allow_as = true` at the top of {self.path}",
             )
         return Person(claimed, "as")
+
+
+def check_name(by: Any, undone: str) -> None:
+    """Raise `BadInput` where `by` names nobody, or cannot stand in an event; `undone` says what was therefore not done."""
+    if not isinstance(by, str) or not by.strip() or len(by) > _NAME or legible(by) != by:
+        raise BadInput(
+            f"by={repr(by)[:_NAME]} names nobody", undone=undone, remedy=f"say by= with a name, a text of {_NAME} characters at most"
+        )
 
 
 def token_digest(token: str) -> str:

@@ -42,7 +42,7 @@ class Project:
         if name not in self._loaded:
             place = self.graphs.get(name) or (name if ":" in name else None)
             if place is None:
-                raise NotFound(f"there is no graph {name!r}", remedy=self._where_graphs_are())
+                raise NotFound(f"there is no graph {name!r}", remedy=self.whereabouts())
             graph = self._load(*place.rsplit(":", 1), declared=name in self.graphs)
             self._loaded[name] = self._loaded[graph.plan.name] = graph
             self._places[graph.plan.name] = place
@@ -52,7 +52,8 @@ class Project:
         """What has to be said of where the graph `name` is: nothing where `langgraph.json` says it, else FILE:VAR, as it was loaded if it was."""
         return None if name in self.graphs else self._places.get(name, "FILE:VAR")
 
-    def _where_graphs_are(self) -> str:
+    def whereabouts(self) -> str:
+        """Where its graphs are declared and which there are, or how to come by some: for who looked for one in vain."""
         declared = self.root / "langgraph.json"
         if not declared.is_file():
             return f"{self.root} is in no project: go into the folder with its langgraph.json, or begin one with `pointsman new NAME`"
@@ -79,7 +80,7 @@ class Project:
         typed = Path(file).resolve()
         path = typed if not declared and typed.is_file() else (self.root / file).resolve()
         if not path.is_file():
-            raise NotFound(f"there is no file {path}", remedy="mend the path in langgraph.json" if declared else self._where_graphs_are())
+            raise NotFound(f"there is no file {path}", remedy="mend the path in langgraph.json" if declared else self.whereabouts())
         self._first_on_path()
         here = opened.set((self.root, opened.get()[1]))
         try:

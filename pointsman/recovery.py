@@ -26,6 +26,7 @@ from pointsman.event import Event
 from pointsman.journal import MOVED, Journal, events_of
 from pointsman.lease import Owner, claim
 from pointsman.opening import standing
+from pointsman.principal import check_name
 from pointsman.schema import faults as schema_faults
 from pointsman.store.saver import RunSaver
 
@@ -38,6 +39,7 @@ async def fork(owner: Owner, graph: Controlled, run_id: str, *, node: str, patch
 
     The run takes the present version of its graph. Raises `NotFound`, `BadInput`, `Conflict`, `LeaseHeld`; then nothing was written.
     """
+    check_name(by, "nothing was forked")
     checked = _checked(graph, patch)
     row = await standing(owner.store, run_id)
     if row["state"] in ("accepted", "cancelled"):

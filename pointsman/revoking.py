@@ -16,13 +16,15 @@ from pointsman.lease import Owner
 from pointsman.opening import FINISHED
 from pointsman.outside import locked
 from pointsman.policy.revocation import KINDS, Revocation
+from pointsman.principal import check_name
 
 
 async def revoke(owner: Owner, kind: str, name: str, *, by: str, reason: str) -> tuple[Revocation, list[str]]:
     """Take something away; it, and the runs whose questions it voided. Raises `BadInput`."""
-    if kind not in KINDS or not name.strip() or not by.strip():
+    check_name(by, "nothing was revoked")
+    if kind not in KINDS or not name.strip():
         raise BadInput(
-            "revoke has to name one principal, tool or rule, and who revokes it",
+            "revoke has to name one principal, tool or rule",
             undone="nothing was revoked",
             remedy="name exactly one; for several, revoke several times",
         )

@@ -24,6 +24,7 @@ from pointsman.inbox import Item as Item
 from pointsman.journal import events_of, payloads_of
 from pointsman.lease import TTL, Owner
 from pointsman.policy.revocation import Revocation
+from pointsman.principal import check_name
 from pointsman.project import Project
 from pointsman.segment import owner_here
 from pointsman.usage import Usage, usage
@@ -184,7 +185,8 @@ class Runs:
         self.engine.advance(run.run_id)
 
     async def compensate(self, run: Run, *, by: str, reason: str = "") -> Run:
-        """Undo a run's finished effects in reverse order; the run that does so, the same one however often it is asked for. Raises `Conflict`, `NotFound`."""
+        """Undo a run's finished effects in reverse order; the run that does so, the same one however often it is asked for. Raises `BadInput`, `Conflict`, `NotFound`."""
+        check_name(by, "nothing was undone")
         graph, state = self.graph(run.graph), (await run.summary()).state
         given = compensation.undoing(graph, run.run_id, state, list(await self.events(run)), await self.payloads(run), reason)
         return await self.start(f"{graph.plan.name}{compensation.SUFFIX}", given, key=run.run_id, by=by)

@@ -12,7 +12,8 @@ from decimal import Decimal
 from typing import Any
 
 from pointsman.event import Event
-from pointsman.gateway.accounts import path_of, worked
+from pointsman.gateway.accounts import worked
+from pointsman.gateway.position import path_of
 from pointsman.lease import Owner
 from pointsman.limit import Spend
 

@@ -90,7 +90,7 @@ def clear() -> Iterator[Sample]:
         alert("HighRequestLatency", "frontend", BEGINS + 2),
     )
     busy = Fault(kind="busy", pod=PODS["cart"], begins=BEGINS, ends=(Cure(action="scale", target="cart"),), alerts=alerts)
-    told = {"pods": (PODS["cart"],), "remedies": ("scale cart",)}
+    told: dict[str, Any] = {"pods": (PODS["cart"],), "remedies": ("scale cart",)}
     yield Sample("clear-cause", "one pod's processor is exhausted, its callers are slow", alerts, ("resolved",), (busy,), **told)
     heap = (*alerts, *alerts, *alerts, *alerts, alerts[0])
     why = "every alert of one incident several times over: the monitoring repeats itself"
@@ -129,7 +129,7 @@ def ambiguous() -> Iterator[Sample]:
         Change(at=at(BEGINS - 2), service="payment", text="rollout of 3.1.0: amounts are sent in minor units"),
     )
     why = "payment and currency fail alike, as payment's new version sends currency what it cannot read; the list of changes tells which of them began it"
-    told = {"pods": (PODS["payment"],), "remedies": ("rollback payment",)}
+    told: dict[str, Any] = {"pods": (PODS["payment"],), "remedies": ("rollback payment",)}
     yield Sample("ambiguous", why, alerts, ("left to a person",), faults, changes, more={"with_model": ["resolved"]}, **told)
 
 
@@ -143,7 +143,7 @@ def odd() -> Iterator[Sample]:
     )
     leak = Fault(kind="leak", pod=PODS["shipping"], begins=BEGINS, ends=(Cure(action="rollback", target="shipping"),), alerts=leaks)
     why = "memory runs full, and the restart that the runbook has does not help: the new version leaks"
-    told = {"pods": (PODS["shipping"],), "remedies": ("rollback shipping",)}
+    told: dict[str, Any] = {"pods": (PODS["shipping"],), "remedies": ("rollback shipping",)}
     more = {"person": {"action": "rollback", "target": "shipping"}, "with_person": ["resolved"]}
     yield Sample("wrong-remedy", why, leaks, ("left to a person",), (leak,), more=more, **told)
     strange = (alert("CapacitorMisaligned", "frontend", BEGINS + 1, "critical", "1.21 GW expected"),)

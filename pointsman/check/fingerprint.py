@@ -11,7 +11,7 @@ import functools
 import inspect
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -180,8 +180,3 @@ def _filled(cell: Any) -> bool:
     except ValueError:
         return False
     return True
-
-
-def routers_digest(routers: list[Callable[..., Any]]) -> str:
-    """Digest of the functions that choose edges."""
-    return canonical.digest([code_digest(router) for router in routers])

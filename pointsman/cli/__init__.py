@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from typing import Any
+
 import typer
+from typer.core import TyperGroup
 
 from pointsman.cli import act, evaluation, look, narrow, new, settle, start
 
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        """As typer's; with `--json` a line that cannot be read as a command is told on stdout too, in the form of every other error."""
+        typed = tuple(ctx.args)  # what follows the command's name, before anything of it is taken
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            worded = getattr(error, "format_message", None)  # typer keeps a click of its own, whose errors have no public name
+            if worded is not None and "--json" in typed:
+                told = {
+                    "type": "BadInput",
+                    "what": worded(),
+                    "undone": "nothing was done",
+                    "remedy": f"see `{(getattr(error, 'ctx', None) or ctx).command_path} --help`",
+                }
+                sys.stdout.write(json.dumps({"error": told}) + "\n")
+            raise
+
+
 app = typer.Typer(
     name="pointsman",
+    cls=_Commands,
     help="Runs AI workflows in which the workflow controls the next step. Exit code 0: done, 1: a finding or a failure, 2: wrong use.",
     no_args_is_help=True,
     add_completion=False,

@@ -25,14 +25,22 @@ from pointsman.usage import MEASURES, Usage
 STATES = ("accepted", "running", "waiting", "parked", "paused", "done", "failed", "cancelled", "quarantined")
 """What `--state` may name; a quarantined run is a failed one that was set aside for its input."""
 
+COUNTED = STATES[:-1]
+"""What it may name with `--stats`, which counts quarantined runs among the failed ones."""
+
 _AT_ONCE = 8
+
+
+def check_states(named: tuple[str, ...], known: tuple[str, ...]) -> None:
+    """Raise `BadInput` for a state that is not among those `known`."""
+    unknown = [name for name in named if name not in known]
+    if unknown:
+        raise BadInput(f"there is no state {', '.join(unknown)} here", undone="nothing was listed", remedy=f"states: {' '.join(known)}")
 
 
 async def listed(runs: Runs, graph: str | None, states: tuple[str, ...], limit: int) -> list[Story]:
     """The newest runs, each with its story. Raises `BadInput` for a state that there is not."""
-    unknown = [name for name in states if name not in STATES]
-    if unknown:
-        raise BadInput(f"there is no state {', '.join(unknown)}", remedy=f"states: {' '.join(STATES)}")
+    check_states(states, STATES)
     wanted = tuple(dict.fromkeys("failed" if name == "quarantined" else name for name in states))
     split = ("failed" in states) != ("quarantined" in states)
     found = await runs.list(graph=graph, states=wanted or None, limit=10_000 if split else limit)
@@ -51,7 +59,7 @@ async def listed(runs: Runs, graph: str | None, states: tuple[str, ...], limit: 
 def table(stories: Sequence[Story], limit: int) -> RenderableType:
     """Runs as a table, and the look at the first one that needs a person."""
     if not stories:
-        return Group(Text("No runs."), Text(), following([Next("pointsman run GRAPH --input JSON", "start one")]))
+        return _none()
     grid = rows(head=("run", "graph", "state", "accepted", "what came of it"), least=(8, 8, 9, 9))
     for story in stories:
         accepted = ago(datetime.fromisoformat(story.accepted_at))
@@ -63,6 +71,10 @@ def table(stories: Sequence[Story], limit: int) -> RenderableType:
     return Group(
         grid, *shown, Text(), following([Next(f"pointsman show {first.short}", f"read what happened, step by step ({first.shown_state})")])
     )
+
+
+def _none() -> RenderableType:
+    return Group(Text("No runs."), Text(), following([Next("pointsman run GRAPH --input JSON", "start one")]))
 
 
 def as_ask(item: Item) -> Ask:
@@ -101,7 +113,7 @@ def findings(places: Mapping[str, str], found: Sequence[Finding]) -> RenderableT
 def used(usages: Sequence[Usage]) -> RenderableType:
     """What runs and nodes have used: each amount as median / 95 of 100 / most; what nobody used is left out."""
     if not usages:
-        return Text("No runs.")
+        return _none()
     shown = [name for name in MEASURES if any(each.spread[name].max for each in usages)]
     grid = rows(head=("graph", "", "n", *(name.replace("_", " ") for name in shown)), least=(8, 6, 2))
     for each in usages:

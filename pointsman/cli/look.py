@@ -29,11 +29,12 @@ def runs(
     """List runs, the newest first. States: accepted running waiting parked paused done failed cancelled, and quarantined."""
 
     async def command(desk: Desk) -> int:
-        from pointsman.cli.listing import listed, table, used
+        from pointsman.cli.listing import COUNTED, check_states, listed, table, used
         from pointsman.runs import Runs
 
         async with Runs.open() as opened:
             if stats:
+                check_states(tuple(state or ()), COUNTED)
                 told = await opened.usage(graph=graph, states=tuple(state or ()) or None, limit=limit or 1000)
                 desk.give([as_data(each) for each in told], used(told))
                 return DONE

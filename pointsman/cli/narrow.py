@@ -10,6 +10,7 @@ import typer
 
 from pointsman.cli.act import Reason
 from pointsman.cli.desk import DONE, FINDING, As, Desk, Json, perform
+from pointsman.errors import NotFound
 
 if TYPE_CHECKING:
     from pointsman.policy.revocation import Revocation
@@ -33,6 +34,8 @@ def check(
         from pointsman.project import Project
 
         project = Project()
+        if not graph and not project.graphs:
+            raise NotFound("there is no workflow to check", undone="nothing was checked", remedy=project.whereabouts())
         found = [{"graph": name, **finding} for name in graph or sorted(project.graphs) for finding in _findings(project, name)]
         grid = rows(head=("graph", "", "found"), least=(8, 5))
         for finding in found:

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from pointsman.clock import Clock
 from pointsman.event import Event
+from pointsman.gateway.position import path_of
 from pointsman.limit import Account, Limits, Spend
 
 _WORK = ("run.opened", "step.started", "step.finished", "call.outcome", "run.waiting", "run.parked")
@@ -58,11 +59,6 @@ class Accounts:
     def _elapsed(self) -> Decimal:
         """Seconds of work of the run: of its earlier segments and of this one. A waiting run has no segment."""
         return self._worked + Decimal(str(round(self._clock.monotonic() - self._opened, 3)))
-
-
-def path_of(position: str) -> str:
-    """The names of the nodes of a position, without visits."""
-    return "/".join(level.partition("@")[0] for level in position.split("/"))
 
 
 def _charge(account: Account, event: Event) -> None:

@@ -18,6 +18,16 @@ from pointsman.event import Event
 _PUSH = "__pregel_push"
 
 
+def path_of(position: str) -> str:
+    """The names of the nodes of a position, a level for each graph, without visits."""
+    return "/".join(level.partition("@")[0] for level in position.split("/"))
+
+
+def visit_of(position: str) -> int:
+    """The how-manieth visit of its node a position is, from 1."""
+    return int(position.rpartition("@")[2].partition("#")[0].partition("+")[0])
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """One step as LangGraph places it."""
@@ -121,9 +131,8 @@ class Positions(BaseCallbackHandler):
         elif event.kind == "step.started":
             ns, node, superstep = event.fields["ns"], event.fields["node"], event.fields["superstep"]
             self._places[ns] = Place(ns, node, event.position, superstep)
-            instance, _, level = event.position.rpartition("/")
             # As it was counted then: visits that called nothing may not be on record.
-            self._visits.setdefault((instance, node), {})[superstep] = int(level.partition("@")[2].partition("#")[0].partition("+")[0])
+            self._visits.setdefault((event.position.rpartition("/")[0], node), {})[superstep] = visit_of(event.position)
 
     def _fork(self, event: Event) -> None:
         """A rerun begins behind a superstep of the root graph: what ran later, and inside later steps, is counted anew."""

@@ -15,6 +15,7 @@ from langgraph.types import Command, Overwrite, Send
 
 from pointsman.errors import BadInput, Conflict, Denied, LimitReached, PointsmanError
 from pointsman.gateway import KEY, Gateway
+from pointsman.gateway.position import visit_of
 from pointsman.gateway.step import Step
 from pointsman.gateway.tape import divergence
 from pointsman.limit import Limits
@@ -116,7 +117,7 @@ async def _run(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[
     # Nor are their steps announced by us; hearing of them here, and not of every step of the run, costs nothing where a body runs no graph.
     _listening(config, gateway.steps.positions)
     step = await _begin(node, state, config, runtime, gateway)
-    if node.max_visits is not None and _visit(step.position) > node.max_visits:
+    if node.max_visits is not None and visit_of(step.position) > node.max_visits:
         what = f"{node.name} was visited {node.max_visits} times, its max_visits"
         if "limit" not in node.routes:
             raise LimitReached(what, step=step.position, undone="the step was not begun", remedy="route its exit: add_exits(node, limit=…)")
@@ -210,10 +211,6 @@ def _narrow(node: Node, state: Any) -> Any:
         return state
     fields = fields_of(state)
     return {name: fields[name] for name in node.reads if name in fields}
-
-
-def _visit(position: str) -> int:
-    return int(position.rpartition("@")[2].partition("#")[0].partition("+")[0])
 
 
 def _finish(node: Node, step: Step, gateway: Gateway, outcome: Outcome) -> Any:

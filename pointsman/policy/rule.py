@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from pointsman.errors import BadInput
-from pointsman.policy.condition import Condition, Facts
+from pointsman.policy.condition import Condition
 from pointsman.policy.decision import ANYBODY, Need, Verdict
 from pointsman.principal import KNOWN_BY
 
@@ -42,10 +42,6 @@ class Rule:
     def is_about(self, tool: str, effect: str) -> bool:
         """Whether it can be about calls of this tool and effect class."""
         return self.tool in (None, tool) and (self.effect is None or effect in self.effect)
-
-    def matches(self, facts: Facts) -> bool:
-        """Whether the rule is about this call. Raises where its condition cannot be evaluated."""
-        return self.is_about(facts.tool, facts.effect) and (self.when is None or self.when.holds(facts))
 
     def data(self) -> dict[str, Any]:
         """The rule as plain data."""

@@ -276,6 +276,7 @@ WRONG = {
     "run stamps --batch docs --glob *.pdf": "no file that matches",
     "show ffffffff": "pointsman runs",
     "runs --state happy": "parked",
+    "runs --stats --state quarantined": "failed",
     "approve zzz": "pointsman inbox",
     "answer zzz --did-not-happen": "pointsman runs --state parked",
 }
@@ -293,6 +294,10 @@ def test_wrong_use_is_told_with_what_would_be_right(project: Project) -> None:
 def test_a_machine_is_told_of_errors_too(project: Project) -> None:
     told = project.run("show", "ffffffff", "--json")
     assert (told.code, told.data["error"]["type"]) == (2, "NotFound")
+    unread = project.run("runs", "--json", "--limit", "many")
+    assert (unread.code, unread.data["error"]["remedy"]) == (2, "see `pointsman runs --help`")
+    assert "--limit" in unread.data["error"]["what"]
+    assert "--limit" in unread.err
     old = project.root / "old" / "postgres" / "data"
     old.mkdir(parents=True)
     (old / "PG_VERSION").write_text("9")

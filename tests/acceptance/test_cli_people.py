@@ -279,6 +279,10 @@ def test_check_finds_what_is_wrong_with_a_policy_and_who_is_to_decide(project: P
     for file, variable, words in (("odd", "odd", "no role 'chief'"), ("bad", "bad", "contradicts itself")):
         found = project.run("check", f"graphs/{file}.py:{variable}")
         assert (found.code, words in " ".join(found.out.split())) == (1, True), found.out + found.err
+    declared = (project.root / "langgraph.json").rename(project.root / "elsewhere.json")
+    nothing = project.run("check")
+    declared.rename(project.root / "langgraph.json")
+    assert (nothing.code, "pointsman new" in nothing.err) == (2, True), nothing.out + nothing.err
     told = project.json("check", "graphs/odd.py:odd")
     assert [(finding["graph"], finding["wrong"]) for finding in told] == [("graphs/odd.py:odd", False)]
 

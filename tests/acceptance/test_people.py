@@ -208,6 +208,31 @@ async def test_how_a_person_is_known_may_be_narrowed(open_runs: OpenRuns, world:
         assert (await run.settled()).state == "done"
 
 
+@pytest.mark.parametrize("by", [None, "", "  ", "x" * 201, "\ud800", 7])
+async def test_who_acts_is_named(open_runs: OpenRuns, world: World, by: Any) -> None:
+    async with open_runs(posting(world, ask("pay"))) as runs:
+        run, _ = await go(runs, {"amount": 5})
+        [item] = await open_items(runs, run)
+        before = len(await runs.events(run))
+        tries = {
+            "nothing was decided": [runs.approve(item, by=by), runs.reject(item, by=by), runs.edit(item, {"amount": 6}, by=by)],
+            "nothing was forked": [runs.rerun(run, node="post", by=by)],
+            "nothing was revoked": [runs.revoke(tool="pay", by=by)],
+            "the run was not cancelled": [runs.cancel(run, by=by)],
+            "nothing was changed": [runs.reconcile(run, "c", happened=True, by=by)],
+            "nothing was undone": [runs.compensate(run, by=by)],
+        }
+        for undone, calls in tries.items():
+            for call in calls:
+                with pytest.raises(BadInput, match="names nobody") as raised:
+                    await call
+                assert raised.value.undone == undone
+        if by is not None:  # who starts or resumes a run may be unknown, but not nobody in particular
+            with pytest.raises(BadInput, match="names nobody"):
+                await runs.start("flow", {"amount": 5}, by=by)
+        assert (len(await runs.events(run)), (await run.summary()).state, world.calls) == (before, "waiting", [])
+
+
 async def test_a_role_taken_away_is_gone_at_the_next_decision(open_runs: OpenRuns, world: World, home: Path) -> None:
     roles(home, controller=["dana", "kim"])
     async with open_runs(posting(world, ask("pay", role="controller", quorum=2))) as runs:

@@ -118,7 +118,8 @@ def test_what_is_allowed_rests_on_a_rule_that_allows(given_rules: list[Rule], ca
     if decision.verdict is Verdict.ALLOW and decision.rule != "default-read":
         rule = given_rules[int(decision.rule.rpartition("-")[2]) - 1]
         assert rule.verdict is Verdict.ALLOW
-        assert rule.matches(call) is True
+        assert rule.is_about(call.tool, call.effect)
+        assert rule.when is None or rule.when.holds(call)
 
 
 @given(conditions, calls)

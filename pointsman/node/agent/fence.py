@@ -18,6 +18,7 @@ from langgraph.types import Command
 
 from pointsman.errors import PointsmanError
 from pointsman.gateway import Gateway
+from pointsman.gateway.position import visit_of
 from pointsman.gateway.step import Step
 from pointsman.model import controlled
 from pointsman.node.agent import attempt, observation
@@ -96,7 +97,7 @@ class Inside(AgentMiddleware[Any, Any]):
         if ended is not None:
             raise Ended(*ended)
         step = running.gateway.steps.here()
-        turn = int(step.position.rpartition("@")[2].partition("#")[0])
+        turn = visit_of(step.position)
         step.closed = running.over if turn > running.terms.turns else ""
         asked = request.override(model=controlled(request.model, timeout=running.terms.timeout, max_tokens=running.terms.max_tokens))
         if turn >= running.terms.turns:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pointsman.gateway import Gateway
+from pointsman.gateway.position import visit_of
 from pointsman.gateway.tape import Recorded
 
 REPEATS = 3
@@ -44,7 +45,7 @@ class Progress:
     def turn(self) -> int:
         """The turn it is in: how often its model was asked, retries aside."""
         mine = [call.position.removeprefix(f"{self.position}/") for call in self._calls() if call.effect == "model"]
-        return max((int(level.partition("@")[2]) for level in mine if level.startswith("model@") and "/" not in level), default=0)
+        return max((visit_of(level) for level in mine if level.startswith("model@") and "/" not in level), default=0)
 
     def ended(self) -> tuple[str, str] | None:
         """The exit that it has come to, and why; None while it gets on."""
@@ -63,7 +64,7 @@ class Progress:
         """How the calls ended of each turn at the end that brought nothing new."""
         turns: dict[int, list[Recorded]] = {}
         for call in calls:
-            turns.setdefault(_turn(call.position), []).append(call)
+            turns.setdefault(visit_of(call.position), []).append(call)
         seen: set[tuple[str, str]] = set()
         stale: list[set[str | None]] = []
         for _, made in sorted(turns.items()):
@@ -84,10 +85,6 @@ class Progress:
         return [
             call for call in calls if call.branch == branch and call.position.startswith(f"{self.position}/") and "effect" in call.fields
         ]
-
-
-def _turn(position: str) -> int:
-    return int(position.rpartition("@")[2].partition("#")[0].partition("+")[0])
 
 
 def _exit(outcomes: set[str | None]) -> str:
