@@ -11,7 +11,6 @@ Branches that append at the same time share one commit: whoever gets the lock ta
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC
@@ -23,7 +22,7 @@ from psycopg_pool import PoolTimeout
 
 from pointsman import canonical
 from pointsman.clock import Clock
-from pointsman.errors import Conflict, LeaseLost, StoreUnavailable, Withheld
+from pointsman.errors import Conflict, LeaseLost, Withheld
 from pointsman.event import Draft, Event, Head, Kind, Row, chained
 from pointsman.store import UNREACHABLE, Store, Transaction
 
@@ -242,8 +241,6 @@ class Journal:
                 await asyncio.sleep(0.2)
                 if not self.keep_trying():
                     raise
-                with contextlib.suppress(*UNREACHABLE, OSError, StoreUnavailable):
-                    await self._store.revive()
 
     async def _catch_up(self, rows: list[Row]) -> bool:
         """Read what others put behind our head; whether `rows` turned out to be among it."""

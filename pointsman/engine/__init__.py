@@ -80,7 +80,6 @@ class Engine:
                     if not tries:
                         raise
                     await asyncio.sleep(_POLL)
-                    await self._owner.store.revive()
                 run = None
 
     async def _segment(self, run: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, bool]:

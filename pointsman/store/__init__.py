@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import select
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from importlib.resources import files
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
@@ -41,21 +43,28 @@ QUERIES = {name: text.encode() for name, text in _named((files("pointsman.store"
 class Store:
     """A pool of connections to the database of a project. Open it with `Store.open`."""
 
-    def __init__(self, pool: AsyncConnectionPool[Connection], revive: Callable[[], Any] | None = None) -> None:
+    def __init__(self, pool: AsyncConnectionPool[Connection]) -> None:
         self.pool = pool
-        self._revive = revive
 
     @classmethod
     @asynccontextmanager
     async def open(cls, conninfo: str, *, revive: Callable[[], Any] | None = None, connections: int = 10) -> AsyncIterator[Store]:
-        """A store on the database `conninfo` names, brought up to date; `revive` is called (in a thread) when the server is gone.
+        """A store on the database `conninfo` names, brought up to date; `revive` is called (in a thread) where no connection can be made.
 
         Raises `StoreUnavailable`.
         """
         kwargs = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
+
+        async def check(conn: Connection) -> None:
+            if _hung_up(conn):
+                await pool.drain()  # the others have lost the same server
+                await conn.close()
+                raise psycopg.OperationalError("the server has closed the connection")
+
         pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
-            conninfo, min_size=1, max_size=connections, kwargs=kwargs, open=False, timeout=10, reconnect_timeout=1
-        )
+            conninfo, connection_class=_reviving(revive) if revive else AsyncConnection[DictRow], check=check,
+            min_size=1, max_size=connections, kwargs=kwargs, open=False, timeout=10, reconnect_timeout=1,
+        )  # fmt: skip
         try:
             # Once by itself: the pool would try for its whole time-out, and would not say why.
             await (await AsyncConnection.connect(conninfo, connect_timeout=10)).close()
@@ -71,7 +80,7 @@ class Store:
             raise StoreUnavailable(
                 f"PostgreSQL does not answer: {error}", undone="nothing was read or written", remedy="run `pointsman doctor`"
             ) from error
-        store = cls(pool, revive)
+        store = cls(pool)
         try:
             await store._migrate()
             yield store
@@ -99,11 +108,6 @@ class Store:
             await conn.execute(QUERIES["end_if_stopped"])
             yield Transaction(conn)
 
-    async def revive(self) -> None:
-        """Start the server again if it is ours; else leave it to whoever runs it."""
-        if self._revive is not None:
-            await asyncio.to_thread(self._revive)
-
     async def _migrate(self) -> None:
         if await self._version() == len(_MIGRATIONS):
             return
@@ -128,6 +132,30 @@ class Store:
             except psycopg.errors.UndefinedTable:
                 return 0
         return int((row or {}).get("version") or 0)
+
+
+def _reviving(revive: Callable[[], Any]) -> type[Connection]:
+    """Connections to a server that is started again where there is none: whoever asks for one, to read or to write, need not know of it."""
+
+    class Reviving(AsyncConnection[DictRow]):
+        @classmethod
+        async def connect(cls, conninfo: str = "", **options: Any) -> Self:
+            try:
+                return await super().connect(conninfo, **options)
+            except psycopg.OperationalError:
+                await asyncio.to_thread(revive)
+                return await super().connect(conninfo, **options)
+
+    return Reviving
+
+
+def _hung_up(conn: Connection) -> bool:
+    """Whether the server has closed a connection that nobody uses: nothing else is ever to be read there. No round trip."""
+    if sys.platform == "win32":
+        return False
+    line = select.poll()
+    line.register(conn.pgconn.socket, select.POLLIN)
+    return bool(line.poll(0))
 
 
 @contextmanager

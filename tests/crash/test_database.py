@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 
 from pointsman.store import Store
+from pointsman.store.diagnosis import holders
 from pointsman.store.embedded import EmbeddedPostgres
 from pointsman.testing import Outside
 from tests.crash.crew import Crew, look, until
@@ -65,3 +68,26 @@ async def test_the_server_killed_in_the_middle_of_a_call(place: Path, outside: O
     finally:
         server.close()
         until(lambda: not (place / "home/postgres/data/postmaster.pid").exists(), "the server did not stop")
+
+
+async def test_reads_go_on_in_a_living_process_when_the_watcher_was_killed(place: Path) -> None:
+    """Whoever only looks (an inbox, a page, LangGraph's own saver) finds the server again, though nothing is being advanced."""
+    server = EmbeddedPostgres.start(place / "home", linger=0)
+    folder = place / "home/postgres"
+    try:
+        async with Store.open(server.conninfo, revive=server.revive) as store:
+            await asyncio.gather(
+                *(store.fetch("list_runs", None, None, None, None, 5) for _ in range(8))
+            )  # several connections are idle then
+            for _ in range(2):
+                [watcher] = holders(folder / "watcher.lock")
+                os.kill(watcher, signal.SIGKILL)
+                until(lambda: not (folder / "data/postmaster.pid").exists(), "the server did not stop with its watcher")
+                reads = [store.fetch("list_runs", None, None, None, None, 5) for _ in range(8)]
+                assert await asyncio.gather(*reads) == [[]] * 8
+            os.kill(holders(folder / "watcher.lock")[0], signal.SIGKILL)
+            until(lambda: not (folder / "data/postmaster.pid").exists(), "the server did not stop with its watcher")
+            assert await AsyncPostgresSaver(store.pool).aget_tuple({"configurable": {"thread_id": "none", "checkpoint_ns": ""}}) is None
+    finally:
+        server.close()
+        until(lambda: not (folder / "data/postmaster.pid").exists(), "the server did not stop")
