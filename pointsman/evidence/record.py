@@ -1,7 +1,7 @@
 """The canonical record of a run: what it did, without when, where and by whom, so that two runs can be compared.
 
 A map from position to the facts of its step: input, calls in causal order, route, output, exit; with the run's input, exit and final
-state. A call repeated after a crash is one fact. Left out: seq, time, ids, namespaces, epochs, owners, and events of crash and recovery.
+state. A step of a plain graph that called nothing has none. A call repeated after a crash is one fact. Left out: seq, time, ids, namespaces, epochs, owners, and events of crash and recovery.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Record:
                 run["input"] = self._values(event, "input.")
             elif event.kind in _EXITS:
                 run |= {"exit": _EXITS[event.kind], "output": self._values(event, "output.")}
-            elif event.kind == "step.started":
+            elif event.kind == "step.started" and "version" in event.fields:
                 steps.setdefault(event.position, {})["input"] = self._values(event, "input.")
             elif event.kind == "step.finished":
                 steps[event.position] |= {"output": self._values(event, "output."), "exit": event.fields["exit"]}
@@ -51,7 +51,7 @@ class _Record:
             elif event.kind == "route.taken":
                 self._route(steps.setdefault(event.position, {}), event)
         for call in self._calls():
-            steps.setdefault(call.position, {}).setdefault("calls", []).append(self._call(call))
+            steps.setdefault(call.position, {"input": {}}).setdefault("calls", []).append(self._call(call))
         return {"run": run, "steps": dict(sorted(steps.items()))}
 
     def _route(self, step: dict[str, Any], event: Event) -> None:

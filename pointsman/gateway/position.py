@@ -54,8 +54,8 @@ class Positions(BaseCallbackHandler):
     def __init__(self, events: Iterable[Event] = ()) -> None:
         self._places: dict[str, Place] = {}
         self._visits: dict[tuple[str, str], dict[int, int]] = {}
-        self.ended: Callable[[str], None] = lambda _: None
-        """Called with the namespace of a step whose body has returned; what it raises ends the step."""
+        self.ended: Callable[[Place], None] = lambda _: None
+        """Called with the place of a step whose body has returned; what it raises ends the step."""
         self.raised: Callable[[Place, BaseException], None] = lambda _place, _error: None
         """Called with what a body has raised."""
         self._bodies: dict[Any, str] = {}
@@ -79,7 +79,7 @@ class Positions(BaseCallbackHandler):
         """A body has returned: the step may still have to end otherwise."""
         ns = self._left(run_id)
         if ns is not None:
-            self.ended(ns)
+            self.ended(self._places[ns])
 
     def on_chain_error(self, error: BaseException, *, run_id: Any, **kwargs: Any) -> None:
         """A body has raised."""
@@ -131,7 +131,6 @@ class Positions(BaseCallbackHandler):
         elif event.kind == "step.started":
             ns, node, superstep = event.fields["ns"], event.fields["node"], event.fields["superstep"]
             self._places[ns] = Place(ns, node, event.position, superstep)
-            # As it was counted then: visits that called nothing may not be on record.
             self._visits.setdefault((event.position.rpartition("/")[0], node), {})[superstep] = visit_of(event.position)
 
     def _fork(self, event: Event) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from langgraph.config import get_config
 
+from pointsman.event import Draft
 from pointsman.gateway.accounts import Accounts
 from pointsman.gateway.position import Place, Positions
 from pointsman.gateway.step import Step
@@ -27,6 +29,7 @@ class Steps:
         self._tape = tape
         self._accounts = accounts
         self._journal = journal
+        self._loop = asyncio.get_running_loop()
         self._by_ns: dict[str, Step] = {}
         self._by_levels: dict[str, Step] = {}
         self._failures: list[tuple[Place, BaseException]] = []
@@ -41,9 +44,12 @@ class Steps:
             # Known since its start was announced; a caller's own metadata may have taken the place of LangGraph's.
             place = self.positions.find(ns) or self.positions.place(config["metadata"])
             found = self.begin(self._inner(place, attempt))
-            fields = {"ns": ns, "node": place.node, "superstep": place.superstep, "attempt": attempt}
-            self._journal.note(self._journal.draft("step.started", place.position, **fields))
+            self._journal.note(self._started(place, attempt))
         return found
+
+    def _started(self, place: Place, attempt: str) -> Draft:
+        fields: dict[str, Any] = {"ns": place.ns, "node": place.node, "superstep": place.superstep, "attempt": attempt}
+        return self._journal.draft("step.started", place.position, **fields)
 
     def _inner(self, place: Place, attempt: str) -> Step:
         """A step of a plain graph: the policies alone decide on its calls, unless it is an agent's, whose list and name hold for it."""
@@ -112,10 +118,15 @@ class Steps:
         node = getattr(error, "node", None)  # LangGraph's own errors name theirs
         return next((step.place for step in reversed(self._by_ns.values()) if step.place.node == node), None)
 
-    def _ended(self, ns: str) -> None:
+    def _ended(self, place: Place) -> None:
         """A body has returned, in a graph of ours or in a plain one: what it did with a question or a divergence does not matter."""
-        step = self.find(ns)
-        if step is None or step.over:
+        step = self.find(place.ns)
+        if (
+            step is None
+        ):  # of a plain graph, and it called nothing: on record all the same, or a later segment would count its visits otherwise
+            self._loop.call_soon_threadsafe(self._journal.note, self._started(place, self.attempt(1)))  # it may be in a thread
+            return
+        if step.over:
             return
         step.over = True
         step.stop()

@@ -18,7 +18,7 @@ from langchain.agents.middleware import (
 from langchain_core.messages import AIMessage
 from langgraph.types import RetryPolicy
 
-from pointsman import Limits, Policy, allow, ask, deny, tool
+from pointsman import Limits, Policy, allow, arg, ask, deny, tool
 from pointsman.errors import BadInput, ModelBusy, ToolFailed
 from pointsman.evaluation.journaled import trace_of
 from pointsman.evaluation.replay import replay
@@ -190,6 +190,25 @@ async def test_a_paused_agent_goes_on_with_its_last_turn(open_runs: OpenRuns, wo
         turns = [event.position for event in await told(runs, run, "call.intent") if event.fields["effect"] == "model"]
     assert turns == ["triage@1/model@1", "triage@1/model@2", "triage@1/model@3"]
     assert (world.calls, len(model.seen)) == ([("look", 1), ("pay", 5)], 3)
+
+
+async def test_visits_that_called_nothing_count_on_after_a_pause(open_runs: OpenRuns, world: World) -> None:
+    """Else what a middleware does stands at another position than without the pause, and a rerun, which makes none, would do it again."""
+    t = world.tools()
+
+    class Late(AgentMiddleware):
+        async def abefore_model(self, state: Any, runtime: Any) -> None:
+            if len(state["messages"]) > 3:  # at the third visit
+                await t.pay.ainvoke({"amount": 7})
+
+    model = ScriptedModel([calls(("look", {"x": 1})), calls(("pay", {"amount": 5})), FOUND])
+    policy = Policy(allow(), ask("pay", when=arg("amount") == 5))
+    async with open_runs(fenced(model, policy=policy, tools=(t.look,), effects=(t.pay,), middleware=(Late(),))) as runs:
+        run, _ = await go(runs, {"text": "x"})
+        assert (await approve_all(runs, run)).state == "done"
+        assert (await told(runs, run, "call.intent"))[-2].position == "triage@1/Late.before_model@3"
+        await runs.rerun(run, node="triage", by="lee", reason="once more")
+        assert ((await run.settled()).state, world.asked("pay")) == ("done", [5, 7])
 
 
 async def test_a_node_that_is_tried_again_does_not_ask_again_what_it_knows(open_runs: OpenRuns, world: World) -> None:
