@@ -17,6 +17,7 @@ from typing_extensions import is_typeddict
 from pointsman import canonical
 from pointsman.errors import BadInput
 from pointsman.file import InputFile
+from pointsman.message import merges_messages
 
 _checkpoints = JsonPlusSerializer()
 
@@ -38,6 +39,8 @@ class Schema:
             name: list[AnyMessage] if _messages(hint) else _bare(whole[name]) for name, hint in self.types.items()
         }
         """What values of the fields are read as: the types with what tells the members of a union apart."""
+        self.merged: frozenset[str] = frozenset(name for name, hint in whole.items() if merges_messages(hint))
+        """Fields whose values are merged by the ids of their messages."""
 
     def check_input(self, given: Any, folder: Path) -> dict[str, Any]:
         """The fields of an input with their types; files it names are kept under `folder`. Raises `BadInput` that lists every fault."""

@@ -26,6 +26,7 @@ from pointsman.gateway import KEY, Gateway, Rules
 from pointsman.home import open_owner
 from pointsman.journal import Journal, payloads_of
 from pointsman.lease import Owner
+from pointsman.message import naming
 from pointsman.opening import Advance, Taken, addressed, take, there
 from pointsman.schema import Schema
 from pointsman.store import UNREACHABLE
@@ -147,7 +148,9 @@ class Segment:
             return None
         self._journal.note(self._journal.draft("route.taken", to=list(self.plan.first), by="code"))
         names = {name: there(trees, digest, self.run_id) for name, digest in accepted.named("input.").items()}
-        return {name: self.plan.schema.revive(name, tree) for name, tree in names.items()}
+        schema, named = self.plan.schema, naming(f"{self.run_id}\n")
+        values = {name: schema.revive(name, tree) for name, tree in names.items()}
+        return {name: named(value) if name in schema.merged else value for name, value in values.items()}
 
     def _config(self, config: RunnableConfig) -> RunnableConfig:
         own: RunnableConfig = {

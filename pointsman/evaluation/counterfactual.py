@@ -25,6 +25,7 @@ from pointsman.evaluation.replay import Replay, compared, replayable
 from pointsman.evaluation.stage import Stage
 from pointsman.evaluation.trace import Record, Trace
 from pointsman.event import Event
+from pointsman.evidence import value_digest
 from pointsman.gateway.request import Request
 from pointsman.gateway.step import Step
 from pointsman.gateway.tape import Tape
@@ -187,8 +188,8 @@ class _Teacher:
         after = {name: canonical.encode(value) for name, value in update.items()}
         if outcome.exit != then.fields["exit"]:
             self.told.append(Divergence(position, "route", f"it ended by {outcome.exit} instead of {then.fields['exit']}"))
-        elif before != after:
-            names = sorted(name for name in {**before, **after} if before.get(name) != after.get(name))
+        elif value_digest(before) != value_digest(after):
+            names = sorted(name for name in {**before, **after} if value_digest(before.get(name)) != value_digest(after.get(name)))
             self.told.append(Divergence(position, "output", f"it gave another {', '.join(names)}", tuple(differences(before, after))))
 
     def _taught(self, then: Event, node: Node) -> Outcome:

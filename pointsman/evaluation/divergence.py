@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pointsman import canonical
+from pointsman.evidence import value_digest
 
 Class = Literal["benign", "argument", "tool_choice", "route", "effect", "policy", "missing", "unused", "output"]
 """What is different. `benign`: only white space, or the order of things without an order. `argument`: the same call with other arguments.
@@ -66,7 +66,7 @@ class _Comparison:
         self._runs = (recorded["run"], replayed["run"])
         self._steps: tuple[Mapping[str, Any], Mapping[str, Any]] = (recorded["steps"], replayed["steps"])
         self._effects, self._halted, self._questions = besides.effects, besides.halted, besides.questions
-        self._trees = {canonical.digest_of(tree): tree for tree in besides.trees}
+        self._trees = {value_digest(tree): tree for tree in besides.trees}
 
     def minimal(self) -> tuple[Divergence, ...]:
         before, after = self._steps

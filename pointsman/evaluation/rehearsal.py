@@ -23,9 +23,11 @@ from pointsman.evaluation.scorer import Score, Scorer
 from pointsman.evaluation.stage import Stage
 from pointsman.evaluation.trace import Call, Record
 from pointsman.event import GENESIS, Draft, Event, link
+from pointsman.evidence import value_digest
 from pointsman.gateway.request import Request
 from pointsman.gateway.step import Step
 from pointsman.limit import Spend
+from pointsman.message import without_ids
 from pointsman.workflow import Workflow
 
 _SALT = bytes(32)
@@ -64,12 +66,13 @@ def judge(case: Case, found: Rehearsal, scorer: Scorer) -> Score:
     """How good a rehearsal is by the case's label: 1 or 0 where a person rejected values, 0 for another exit, else what `scorer` says of the expected fields."""
     label = case.label
     if label.unlike:
-        same = all(name in found.output and found.output[name] == tree for name, tree in label.unlike.items())
+        same = all(name in found.output and value_digest(found.output[name]) == value_digest(tree) for name, tree in label.unlike.items())
         return Score(0.0, f"{label.by or 'somebody'} rejected this: {label.reason or 'no reason given'}") if same else Score(1.0)
     if label.exit is not None and found.exit != label.exit:
         return Score(0.0, f"it ended {found.exit}{f' ({found.why})' if found.why else ''}, not {label.exit}")
     wanted, got = (
-        {name: canonical.decode(trees[name]) for name in label.output if name in trees} for trees in (label.output, found.output)
+        {name: canonical.decode(without_ids(trees[name])) for name in label.output if name in trees}
+        for trees in (label.output, found.output)
     )
     return scorer(wanted, got)
 

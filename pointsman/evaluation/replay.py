@@ -18,7 +18,7 @@ from pointsman.evaluation.journaled import state_of
 from pointsman.evaluation.playback import Missed
 from pointsman.evaluation.stage import Stage
 from pointsman.evaluation.trace import Record, Trace
-from pointsman.evidence import canonical_record
+from pointsman.evidence import canonical_record, value_digest
 from pointsman.wall import Breach
 
 
@@ -77,7 +77,7 @@ def compared(graph: Controlled, trace: Trace, stage: Stage, breaches: Sequence[B
     unused = tuple(f"{call.target} at {call.position}" for call in source.unused)
     identical = digests[0] == digests[1] and not unused and not source.missed and not breaches and not told
     for missed in (call for call in source.missed if not call.served):
-        fact = {"target": missed.target, "request": canonical.digest_of(missed.request), "k": missed.k, "outcome": "missed"}
+        fact = {"target": missed.target, "request": value_digest(missed.request), "k": missed.k, "outcome": "missed"}
         again["steps"].setdefault(missed.position, {}).setdefault("calls", []).append(fact)
     found = () if identical else divergences(recorded, again, stage.besides())
     return Replay(

@@ -27,6 +27,7 @@ from pointsman.evaluation.journaled import ENDS
 from pointsman.evaluation.playback import Playback, Variation
 from pointsman.evaluation.trace import Record
 from pointsman.event import Draft, Event, Head
+from pointsman.evidence import value_digest
 from pointsman.file import contents
 from pointsman.gateway import Gateway
 from pointsman.journal import Journal, Statement
@@ -251,9 +252,9 @@ class Stage:
         return []
 
     def _asks_the_same(self, then: Approval, now: Approval) -> bool:
-        if then.card_digest == now.card_digest:
-            return True
         before, after = (self.payloads[asked.card_digest] for asked in (then, now))
+        if value_digest(before) == value_digest(after):
+            return True
         # Rule and reason may be worded otherwise by another policy; what is asked about may not differ.
         return bool(now.tool) and before["arguments"] == after["arguments"]
 

@@ -12,6 +12,7 @@ from typing import Any
 from pointsman import canonical
 from pointsman.event import Event
 from pointsman.gateway.tape import Recorded, Tape
+from pointsman.message import without_ids
 
 _EXITS = {"run.sealed": "done", "run.failed": "failed", "run.cancelled": "cancelled", "run.parked": "parked", "run.waiting": "waiting"}
 
@@ -19,6 +20,11 @@ _EXITS = {"run.sealed": "done", "run.failed": "failed", "run.cancelled": "cancel
 def record_digest(events: Iterable[Event], payloads: Mapping[str, Any]) -> str:
     """SHA-256 of the canonical record: equal for runs that did the same."""
     return canonical.digest(canonical_record(events, payloads))
+
+
+def value_digest(tree: Any) -> str:
+    """The digest by which values of two runs are compared, of an encoded tree: unsalted, and without the ids of messages, which chance or the run has given."""
+    return canonical.digest_of(without_ids(tree))
 
 
 def canonical_record(events: Iterable[Event], payloads: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,5 +86,5 @@ class _Record:
 
     def _digest(self, salted: str) -> str:
         if salted not in self._plain:
-            self._plain[salted] = canonical.digest_of(self._payloads[salted])
+            self._plain[salted] = value_digest(self._payloads[salted])
         return self._plain[salted]

@@ -19,8 +19,9 @@ from pointsman.gateway.position import visit_of
 from pointsman.gateway.step import Step
 from pointsman.gateway.tape import divergence
 from pointsman.limit import Limits
+from pointsman.message import naming
 from pointsman.node.declared import signature
-from pointsman.node.update import fields_of, parts_of
+from pointsman.node.update import changed, fields_of, parts_of
 from pointsman.policy import Policy
 from pointsman.schema import Schema
 from pointsman.tool import Contract, port
@@ -215,7 +216,8 @@ def _narrow(node: Node, state: Any) -> Any:
 
 def _finish(node: Node, step: Step, gateway: Gateway, outcome: Outcome) -> Any:
     """Check what the step returned, note its end, and give LangGraph the update."""
-    update, gotos = parts_of(outcome.update)
+    written = _named(node, step, gateway, outcome.update)
+    update, gotos = parts_of(written)
     _check_writes(node, step, update)
     for target in gotos:
         name = target.node if isinstance(target, Send) else target
@@ -230,18 +232,23 @@ def _finish(node: Node, step: Step, gateway: Gateway, outcome: Outcome) -> Any:
     journal = gateway.journal
     payloads = {f"output.{name}": journal.payload(value) for name, value in update.items()}
     names = [target for target in gotos if isinstance(target, str)]
-    several = (
-        len(names) < len(gotos)
-        or isinstance(outcome.update, list | tuple)
-        or any(isinstance(value, Overwrite) for value in update.values())
-    )
+    several = len(names) < len(gotos) or isinstance(written, list | tuple) or any(isinstance(value, Overwrite) for value in update.values())
     fields = {"exit": outcome.exit, "goto": names or None, "sends": several or None, "kept": step.kept or None}
     journal.hold(step.place.task, journal.draft("step.finished", step.position, payloads=payloads, **fields))
     if gotos:
         gateway.route(step, [target.node if isinstance(target, Send) else target for target in gotos])
     elif node.edges and not node.routes:
         gateway.route(step, list(node.edges))
-    return outcome.update
+    return written
+
+
+def _named(node: Node, step: Step, gateway: Gateway, update: Any) -> Any:
+    """The update, its messages under ids of this step where they have none."""
+    merged = node.schema.merged if node.schema is not None else frozenset()
+    if not merged:
+        return update
+    named = naming(f"{gateway.journal.run_id}\n{step.position}")
+    return changed(update, lambda name, value: named(value) if name in merged and not isinstance(value, Overwrite) else value)
 
 
 def _check_writes(node: Node, step: Step, update: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from pointsman import canonical
 from pointsman.errors import BadInput
 from pointsman.home import project_root
+from pointsman.message import without_ids
 
 _JSON: TypeAdapter[Any] = TypeAdapter(Any)
 
@@ -70,8 +71,8 @@ class Prompt:
 
 
 def shown(value: Any) -> str:
-    """A value as a model reads it: text as it is, anything else as JSON whose order is always the same."""
-    plain = canonical.decode(canonical.encode(value))
+    """A value as a model reads it: text as it is, anything else as JSON whose order is always the same; of messages all but their ids."""
+    plain = canonical.decode(without_ids(canonical.encode(value)))
     return plain if isinstance(plain, str) else _JSON.dump_json(plain, indent=2).decode()
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from langgraph.types import Command
@@ -17,6 +18,22 @@ def fields_of(state: Any) -> Mapping[str, Any]:
     if hasattr(state, "__dataclass_fields__"):
         return {name: getattr(state, name) for name in state.__dataclass_fields__}
     return {"state": state}
+
+
+def changed(update: Any, change: Callable[[str, Any], Any]) -> Any:
+    """An update with the value of each field changed, of the same make as it was."""
+    if isinstance(update, Command):
+        return update if update.update is None else replace(update, update=changed(update.update, change))
+    if isinstance(update, Mapping):
+        return {name: change(name, value) for name, value in update.items()}
+    if isinstance(update, list | tuple):
+        pairs = all(isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str) for item in update)
+        return [(item[0], change(*item)) if pairs else changed(item, change) for item in update]
+    if hasattr(update, "model_copy"):
+        return update.model_copy(update={name: change(name, getattr(update, name)) for name in update.model_fields_set})
+    if is_dataclass(update) and not isinstance(update, type):
+        return replace(update, **{field.name: change(field.name, getattr(update, field.name)) for field in fields(update)})
+    return update
 
 
 def parts_of(update: Any) -> tuple[dict[str, Any], list[Any]]:

@@ -22,6 +22,7 @@ from pointsman.event import Event
 from pointsman.evidence import canonical_record, record_digest, verify
 from pointsman.journal import events_of, payloads_of
 from pointsman.lease import open_intents
+from pointsman.message import without_ids
 from pointsman.store import Store
 from pointsman.testing import Count, Outside
 from tests.crash.graphs import GRAPHS
@@ -138,7 +139,7 @@ class Seen:
     @property
     def output(self) -> dict[str, Any]:
         [end] = [event for event in self.events if event.kind in ("run.sealed", "run.failed")]
-        return {name.removeprefix("output."): self.payloads[digest] for name, digest in end.payloads.items()}
+        return {name.removeprefix("output."): without_ids(self.payloads[digest]) for name, digest in end.payloads.items()}
 
     def why(self) -> list[Any]:
         """The errors it was parked with."""

@@ -7,12 +7,14 @@ import os
 from operator import add
 from typing import Annotated, Any, Literal
 
-from langgraph.graph import END, START
+from langchain_core.messages import AIMessage, RemoveMessage
+from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import RetryPolicy
 from typing_extensions import TypedDict
 
 from pointsman import FAILED, Command, Context, Limits, Policy, Send, Workflow, agent, allow, arg, ask, code, effect, infer, question, tool
 from pointsman.breaker import Breaker
+from pointsman.model import controlled
 from pointsman.testing import ScriptedModel, call, calls, happened, says
 
 EVERYTHING = Policy(allow(), version="all")
@@ -421,6 +423,42 @@ def _agent() -> Any:
     return flow.compile()
 
 
+# talk: messages in every form that LangGraph takes, of code, of a plain graph, of a model and of an agent's reader; some are taken out again
+
+
+class Talk(MessagesState, total=False):
+    to: str
+    note: str
+
+
+async def plainly(state: Talk) -> dict[str, Any]:
+    said = await controlled(ScriptedModel([says(text="certainly")])).ainvoke(state["messages"])
+    return {"messages": [said, ("ai", "plain"), {"role": "user", "content": "and plainer"}]}
+
+
+def _below() -> Any:
+    return StateGraph(Talk).add_node("plainly", plainly).add_edge(START, "plainly").add_edge("plainly", END).compile()
+
+
+def reply(state: Talk) -> dict[str, Any]:
+    return {"messages": [AIMessage(f"{len(state['messages'])}"), RemoveMessage(id=state["messages"][0].id)]}
+
+
+def _talk() -> Any:
+    flow = Workflow(Talk, name="talk", policy=EVERYTHING)
+    flow.add_node("left", lambda state: {"messages": "left"})
+    flow.add_node("right", lambda state: Command(update={"messages": [AIMessage("right")]}))
+    flow.add_node("below", _below())
+    flow.add_node("reply", reply)
+    given = {"reads": ("messages",), "writes": "note", "returns": str, "prompt": "What of {messages}?"}
+    flow.add_node("tell", agent(model=ScriptedModel([says(answer="told")]), **given))
+    flow.add_edge(START, "left").add_edge(START, "right").add_edge(["left", "right"], "below").add_edge("below", "reply").add_edge(
+        "reply", "tell"
+    )
+    flow.add_exits("tell", answered=END, default=FAILED)
+    return flow.compile()
+
+
 GRAPHS = {
     graph.plan.name: graph
     for graph in (
@@ -440,6 +478,7 @@ GRAPHS = {
         _wayward(),
         _capped(),
         _tight(),
+        _talk(),
         _single("keyed", deliver),
         _single("hasty", hurry),
         _single("probed", wire),

@@ -20,6 +20,7 @@ INPUTS = {
     "chains": {},
     "chance": {},
     "giving_up": {"to": "x"},
+    "talk": {"to": "x", "messages": ["hello"]},
 }
 PLANS = {"flaky": {"glance": 1, "fragile": 2}}
 """How many requests of each key fail at first, by target."""
