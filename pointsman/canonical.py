@@ -29,6 +29,9 @@ _write = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", "
 _EXACT = 2**53 - 1
 """The largest integer that every JSON reader keeps exactly (RFC 8785, section 3.2.2.3)."""
 
+_LEVELS = 200
+"""How deep a value may be nested. Whoever reads a record has a limit, each another one (Python's stack, pydantic's 255 levels): what is kept has to stay below all."""
+
 _EXPONENT = 6144
 """The largest exponent of IEEE 754's decimal128."""
 
@@ -40,14 +43,17 @@ def encode(value: Any) -> Any:
     ±(2^53−1) `{"$int"}`; aware datetimes `{"$time"}` in UTC; dates `{"$date"}`; durations `{"$seconds"}`; bytes `{"$bytes"}`
     in base64; sets lists in byte order; enumerations their value; uuids their text.
 
-    Raises `BadInput` for NaN, infinities, decimals beyond 10^±6144, naive datetimes, lone surrogates and every other type.
+    Raises `BadInput` for NaN, infinities, decimals beyond 10^±6144, naive datetimes, lone surrogates, values too deep to walk and every other type.
     """
     exact = _BY_TYPE.get(type(value))
-    if exact is not None:
-        return exact(value)
-    for kind, write in _WRITERS:
-        if isinstance(value, kind):
-            return write(value)
+    try:
+        if exact is not None:
+            return exact(value)
+        for kind, write in _WRITERS:
+            if isinstance(value, kind):
+                return write(value)
+    except RecursionError as error:
+        raise _too_deep() from error
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _object({field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
     raise BadInput(
@@ -70,13 +76,28 @@ def decode(tree: Any) -> Any:
 
 
 def dumps(tree: Any) -> bytes:
-    """The RFC 8785 bytes of an encoded tree."""
-    if _plain(tree):
-        return _write(tree).encode()
+    """The RFC 8785 bytes of an encoded tree. Raises `BadInput` for one of more than 200 levels."""
     try:
-        return rfc8785.dumps(tree)
+        data = _write(tree).encode() if _plain(tree) else rfc8785.dumps(tree)
+    except RecursionError as error:
+        raise _too_deep() from error
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise BadInput(f"a value has no canonical form: {error}") from error
+    if data.count(b"[") + data.count(b"{") > _LEVELS and levels(tree) > _LEVELS:
+        raise _too_deep()
+    return data
+
+
+def levels(tree: Any) -> int:
+    """How deep an encoded tree is nested, or the first depth beyond what is allowed; 0 for a text or a number."""
+    depth, level = 0, [tree]
+    while depth <= _LEVELS and (inner := [part for part in level if isinstance(part, dict | list)]):
+        depth, level = depth + 1, [item for part in inner for item in (part.values() if isinstance(part, dict) else part)]
+    return depth
+
+
+def _too_deep() -> BadInput:
+    return BadInput(f"a value of more than {_LEVELS} levels has no canonical form", remedy="keep it flatter, or as text")
 
 
 def identity(tree: Any) -> Any:

@@ -8,6 +8,19 @@ def legible(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
+def said(error: BaseException) -> str:
+    """What an error says that others may have made: its first 5 000 characters, and nothing where saying it fails."""
+    try:
+        return legible(str(error)[:5_000])
+    except Exception:  # noqa: BLE001 - whatever its words raise
+        return ""
+
+
+def named(error: BaseException) -> str:
+    """The same with its kind before it."""
+    return f"{type(error).__name__}: {text}" if (text := said(error)) else type(error).__name__
+
+
 class PointsmanError(Exception):
     """An error of the runtime, worded for the person who has to act on it.
 

@@ -20,7 +20,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 
-from pointsman.errors import Conflict, LeaseLost, OutcomeUnknown, PointsmanError, ToolFailed, legible
+from pointsman.errors import Conflict, LeaseLost, OutcomeUnknown, PointsmanError, ToolFailed, said
 from pointsman.event import Event
 from pointsman.gateway import KEY, Gateway, Rules
 from pointsman.home import open_owner
@@ -209,9 +209,9 @@ class Segment:
     async def _parked(self, error: Exception) -> None:
         journal = self._journal
         place = self.gateway.steps.place_of(error)
-        what = error.what if isinstance(error, PointsmanError) else str(error) or type(error).__name__
+        what = error.what if isinstance(error, PointsmanError) else said(error) or type(error).__name__
         retryable = isinstance(error, ToolFailed | OutcomeUnknown) and error.retryable
-        payloads = {"error": journal.payload({"type": type(error).__name__, "what": legible(what)})}
+        payloads = {"error": journal.payload({"type": type(error).__name__, "what": what})}
         affected = list(self.plan.descendants.get(place.node, ())) if place is not None else []
         position = place.position if place is not None else ""
         draft = journal.draft("run.parked", position, payloads=payloads, error=type(error).__name__, retryable=retryable, affected=affected)

@@ -112,11 +112,6 @@ class Contract:
             if inspect.iscoroutinefunction(self.function):
                 return await self.function(**given)
             return await asyncio.to_thread(self.function, **given)
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            raise RuntimeError(f"{self.name} cancelled itself") from error  # the body's doing: nobody asked us to stop
         except SystemExit as error:
             raise RuntimeError(f"{self.name} tried to end the process") from error
 

@@ -12,7 +12,7 @@ from pointsman import approval as approvals_
 from pointsman import canonical, errors
 from pointsman.approval import Approval
 from pointsman.breaker import unanswered
-from pointsman.errors import BadInput, Denied, OutcomeUnknown, PointsmanError, ToolFailed, TooSoon, legible
+from pointsman.errors import BadInput, Denied, OutcomeUnknown, PointsmanError, ToolFailed, TooSoon, named
 from pointsman.gateway.request import Request
 from pointsman.gateway.step import Step
 from pointsman.gateway.tape import Recorded
@@ -22,6 +22,9 @@ from pointsman.wall import passage
 
 if TYPE_CHECKING:
     from pointsman.gateway import Gateway
+
+_SAID = 10_000
+"""Characters that are kept of what a tool says of its failure."""
 
 _FAREWELL = 1.0
 """Seconds that a call has to end after it was cancelled."""
@@ -133,12 +136,11 @@ class Sending:
             elif len(canonical.dumps(tree)) > request.result_bytes:
                 tree = None  # it happened; nobody will be able to read what it said
         except ToolFailed as error:
+            error.what = error.what[:_SAID]
             await self._failed(step, call, error, self._spent(request, begun, error))
             raise
         except Exception as error:
-            what = (
-                f"no answer within {request.timeout} s" if isinstance(error, TimeoutError) else legible(f"{type(error).__name__}: {error}")
-            )
+            what = f"no answer within {request.timeout} s" if isinstance(error, TimeoutError) else named(error)
             if not request.is_effect:
                 failed = ToolFailed(f"{request.target} failed: {what}", step=step.position)
                 await self._failed(step, call, failed, self._spent(request, begun))
@@ -204,16 +206,26 @@ async def _within(seconds: float, work: Awaitable[Any]) -> Any:
     try:
         await asyncio.wait({task}, timeout=seconds)
         if task.done():
-            return task.result()  # one that has cancelled itself is cancelled: nobody has heard of it
+            return _given(task)
         task.cancel()
         await asyncio.wait({task}, timeout=_FAREWELL)
     except asyncio.CancelledError:
         task.cancel()
         raise
     if task.done() and not task.cancelled():
-        return task.result()
+        return _given(task)
     task.add_done_callback(lambda late: late.cancelled() or late.exception())  # nobody waits for it any more
     raise TimeoutError
+
+
+def _given(task: asyncio.Task[Any]) -> Any:
+    """What the body of a call gave. What would end more than the call (it cancelled itself, it raised what is no `Exception`) is an error of the call like any other."""
+    if task.cancelled():
+        raise RuntimeError("it cancelled itself")
+    error = task.exception()
+    if error is not None and not isinstance(error, Exception):
+        raise RuntimeError(f"it raised {named(error)}") from error
+    return task.result()
 
 
 def recorded_error(found: Recorded, told: dict[str, str]) -> PointsmanError:

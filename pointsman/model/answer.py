@@ -15,6 +15,12 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration
 
+from pointsman import canonical
+from pointsman.errors import BadInput, legible
+
+LEVELS = 100
+"""How deep what a model gives as data may be nested: it is told back within a conversation, which has to be kept too."""
+
 _TOKENS = 10**12
 """No answer has so many tokens: a report of them is no report."""
 
@@ -25,18 +31,49 @@ def record(generation: ChatGeneration, told: Mapping[str, Any] | None = None) ->
     if not isinstance(message, AIMessage):
         raise TypeError(f"the answer is a {type(message).__name__}")
     about = {**(told or {}), **message.response_metadata, **(generation.generation_info or {})}
+    refusal = message.additional_kwargs.get("refusal")
     kept = {
         "content": message.content,
-        "tool_calls": [{"name": call["name"], "args": call["args"], "id": call["id"]} for call in message.tool_calls],
-        "invalid_tool_calls": [
-            {"name": call["name"], "args": call["args"], "id": call["id"], "error": call["error"]} for call in message.invalid_tool_calls
-        ],
+        **_calls(message),
         "usage": dict(message.usage_metadata) if message.usage_metadata else None,
-        "finish": about.get("finish_reason"),
-        "model": about.get("model_name"),
-        "refusal": message.additional_kwargs.get("refusal"),
+        "finish": _text(about.get("finish_reason")),
+        "model": _text(about.get("model_name")),
+        "refusal": refusal if isinstance(refusal, str | None) else str(refusal),
     }
     return {name: part for name, part in kept.items() if part or name == "content"}
+
+
+def _calls(message: AIMessage) -> dict[str, list[dict[str, Any]]]:
+    """Its calls, and those whose arguments are none: no JSON, or none of which a record can be made (NaN, lone surrogates, too many levels)."""
+    good: list[dict[str, Any]] = []
+    bad: list[dict[str, Any]] = []
+    for call in message.tool_calls:
+        kept = {"name": legible(call["name"]), "args": call["args"], "id": call["id"] and legible(call["id"])}
+        written = _written(call["args"])
+        good, bad = ([*good, kept], bad) if written is None else (good, [*bad, kept | {"args": written, "error": "it cannot be kept"}])
+    for wrong in message.invalid_tool_calls:
+        bad.append({name: said and legible(str(said)) for name, said in wrong.items() if name in ("name", "args", "id", "error")})
+    return {"tool_calls": good, "invalid_tool_calls": bad}
+
+
+def _written(arguments: Any) -> str | None:
+    """Arguments that have no canonical form, as a model may have written them; None for those that have one."""
+    try:
+        tree = canonical.encode(arguments)
+        canonical.dumps(tree)
+        fits = canonical.levels(tree) <= LEVELS
+    except (BadInput, ValueError):
+        fits = False
+    if not fits:
+        try:
+            return json.dumps(arguments)
+        except (TypeError, ValueError, RecursionError):
+            return ""
+    return None
+
+
+def _text(told: Any) -> str | None:
+    return legible(told) if isinstance(told, str) else None
 
 
 def message(kept: Mapping[str, Any], response_format: Any = None) -> AIMessage:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from pointsman.errors import ModelBusy, ModelFailed, PointsmanError
+from pointsman.errors import ModelBusy, ModelFailed, PointsmanError, said
 
 _NETWORK = ("httpx", "httpx2", "httpcore", "httpcore2", "h11", "aiohttp", "anyio", "ssl")
 """Packages whose errors mean that the connection, not the answer, was at fault."""
@@ -71,5 +71,5 @@ def _is_network(error: BaseException) -> bool:
 
 
 def _named(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = " ".join(said(error).split())
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__

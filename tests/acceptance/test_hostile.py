@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -9,6 +11,8 @@ from langgraph.graph import END, START
 
 from pointsman import FAILED, Context, Limits, Policy, Workflow, agent, allow, ask, code, deny, effect, infer, question, tool
 from pointsman.errors import ToolFailed
+from pointsman.evaluation.journaled import trace_of
+from pointsman.evaluation.replay import replay
 from pointsman.evidence import verify
 from pointsman.testing import ScriptedModel, calls, hostile_models, hostile_tools, says
 from tests.acceptance.fenced import ENDS, FOUND, State, ended, fenced, seen
@@ -67,7 +71,29 @@ async def test_hostile_models_in_an_agent(open_runs: OpenRuns, world: World, pol
             assert ran.exit in ENDS, name
             asked, told = attempts(ran)
             assert asked == told, name
+            again = await replay(graphs[MODELS.index(name)], await trace_of(runs, run))
+            assert again.identical, (name, again.data())
     assert world.calls == []
+
+
+async def test_what_a_type_takes_and_no_record_does_is_told_to_the_model(open_runs: OpenRuns) -> None:
+    """A time without a zone, a number without bounds, in arguments and in answers: the agent goes on."""
+    asked: list[Any] = []
+
+    @tool(effect="read")
+    async def at(time: datetime, price: Decimal = Decimal(1), share: float = 1.0) -> datetime:
+        """Look at a time."""
+        asked.append(time)
+        return "2026-11-27T12:00:00"  # type: ignore[return-value] - it comes from outside
+
+    naive, aware = "2026-11-27T12:00:00", "2026-11-27T12:00:00Z"
+    tries = [{"time": naive}, {"time": aware, "price": "1e999999"}, {"time": aware, "share": "Infinity"}, {"time": aware}]
+    model = ScriptedModel([calls(*(("at", arguments) for arguments in tries)), FOUND])
+    ran = await ended(open_runs, fenced(model, tools=(at,)))
+    assert (ran.exit, len(asked), len(ran.told("call.denied", rule="arguments"))) == ("answered", 1, 3)
+    assert [("Denied" in message.text, "cannot be shown" in message.text) for message in model.seen[1][-4:]] == [
+        (True, False), (True, False), (True, False), (False, True)
+    ]  # fmt: skip
 
 
 async def test_hostile_models_in_an_agent_below(open_runs: OpenRuns, world: World) -> None:

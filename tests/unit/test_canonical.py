@@ -164,6 +164,19 @@ def test_bytes_are_refused_for_a_tree_that_is_no_json(tree: Any) -> None:
         canonical.dumps(tree)
 
 
+@pytest.mark.parametrize("wrap", [lambda value: [value], lambda value: {"a": value}, lambda value: {"é": [value], "b": "[[{"}])
+def test_a_value_that_is_nested_too_deep_for_its_readers_is_refused(wrap: Any) -> None:
+    value: Any = 1.5
+    while canonical.levels(value) < 200:
+        value = wrap(value)
+    assert canonical.decode(json.loads(canonical.dumps(canonical.encode(value)))) == value
+    for more in (1, 150, 2000):
+        for _ in range(more):
+            value = wrap(value)
+        with pytest.raises(BadInput, match="200 levels"):
+            canonical.dumps(canonical.encode(value))
+
+
 def test_keys_are_ordered_as_rfc_8785_says() -> None:
     """By UTF-16 units (its section 3.2.3), where a character outside the basic plane comes before some of those in it."""
     assert canonical.dumps({"\ue000": 1, "\U0001f600": 2, "a": 3, "B": 4}) == '{"B":4,"a":3,"\U0001f600":2,"\ue000":1}'.encode()

@@ -15,28 +15,45 @@ from pointsman import canonical
 from pointsman.errors import BadInput, NotAllowed
 from pointsman.gateway.request import Request, tool_request
 from pointsman.limit import Spend
+from pointsman.model.answer import LEVELS
+from pointsman.schema import check_kept
 from pointsman.tool import Contract
 
 ARGUMENT_BYTES = 100_000
 """How large the arguments of one call may be, as JSON."""
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
-_MALFORMED = "malformed"
+_MALFORMED = "(malformed)"
+"""Stands in the place of arguments that are none; no parameter can have this name."""
 
 
 def numbered(message: AIMessage, turn: int) -> AIMessage:
     """A model's message whose calls have ids of our own, each once, and whose malformed calls are calls too: so every attempt goes one way.
 
-    An id is `cTTTTNNNN`, of the turn and the place of the call in it.
+    An id is `cTTTTNNNN`, of the turn and the place of the call in it. What no checkpoint takes (integers of more than 64 bits) is malformed too;
+    of blocks of content that none takes the text is kept.
     """
-    asked: list[ToolCall] = [*message.tool_calls, *(_whole(call) for call in message.invalid_tool_calls)]
+    asked: list[ToolCall] = [*(_kept(call) for call in message.tool_calls), *(_whole(call) for call in message.invalid_tool_calls)]
     calls = [
         ToolCall(type="tool_call", id=f"c{turn:04d}{place:04d}", name=call["name"] or "", args=call["args"])
         for place, call in enumerate(asked)
     ]
-    changes: dict[str, Any] = {"tool_calls": calls, "invalid_tool_calls": []}
+    content = message.content if _can_be_kept(message.content) else message.text
+    changes: dict[str, Any] = {"tool_calls": calls, "invalid_tool_calls": [], "content": content}
     kept = {name: part for name, part in message.additional_kwargs.items() if name not in ("tool_calls", "function_call")}
     return AIMessage(**message.model_dump(exclude={"type", "additional_kwargs", *changes}), additional_kwargs=kept, **changes)
+
+
+def _kept(call: ToolCall) -> ToolCall:
+    return call if _can_be_kept(call["args"]) else {**call, "args": {_MALFORMED: _told(repr(call["args"]))}}
+
+
+def _can_be_kept(value: Any) -> bool:
+    try:
+        check_kept(value)
+    except BadInput:
+        return False
+    return canonical.levels(value) <= LEVELS
 
 
 def _whole(call: InvalidToolCall) -> ToolCall:
@@ -51,23 +68,32 @@ def _told(text: str) -> str:
 
 def request(name: str, arguments: Mapping[str, Any], contract: Contract | None) -> Request:
     """The call that a model asks for; one that can only be denied where it names no tool, or gives arguments in which no call can be made."""
-    try:
-        size = len(canonical.dumps(canonical.encode(dict(arguments))))
-        wrong = f"they have {size} bytes; {ARGUMENT_BYTES} are allowed" if size > ARGUMENT_BYTES else ""
-    except (BadInput, ValueError, TypeError, RecursionError) as error:
-        size, wrong = 0, f"they have no form in which they could be kept ({type(error).__name__})"
-    if _MALFORMED in arguments:
-        wrong = f"they are no JSON object ({arguments[_MALFORMED]})"
-    if wrong:
-        arguments = {_MALFORMED: _told(repr(arguments)) if size == 0 or size > ARGUMENT_BYTES else arguments[_MALFORMED]}
+    wrong, told = _unfit(arguments)
     if contract is not None and not wrong:
-        return tool_request(contract, arguments)
+        try:
+            return tool_request(contract, arguments)
+        except Exception as error:  # noqa: BLE001 - a value that its type takes and no record does (a time without a zone); a validator that fails
+            wrong = f"they cannot be taken ({error.what if isinstance(error, BadInput) else type(error).__name__})"
     shown = name if _NAME.match(name) else f"unnamed-{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:16]}"
     return Request(
-        target=contract.name if contract else shown, effect=contract.effect if contract else "execute", public=canonical.encode(dict(arguments)),
-        typed=dict(arguments), invalid=wrong, timeout=1.0, worst=Spend(tool_calls=1), result_bytes=0, keyed=False,
+        target=contract.name if contract else shown, effect=contract.effect if contract else "execute", public=canonical.encode(told),
+        typed=told, invalid=wrong, timeout=1.0, worst=Spend(tool_calls=1), result_bytes=0, keyed=False,
         returns=TypeAdapter(Any), perform=_never,
     )  # fmt: skip
+
+
+def _unfit(arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Why no call can be made in these arguments, empty where one can; and them, or what is said of them, as they can be kept."""
+    if _MALFORMED in arguments:
+        said = str(arguments[_MALFORMED])[:80]
+        return f"they are no JSON object that can be kept ({said})", {_MALFORMED: said}
+    try:
+        size = len(canonical.dumps(canonical.encode(dict(arguments))))
+    except (BadInput, ValueError, TypeError, RecursionError) as error:
+        return f"they have no form in which they could be kept ({type(error).__name__})", {_MALFORMED: "without a form"}
+    if size > ARGUMENT_BYTES:
+        return f"they have {size} bytes; {ARGUMENT_BYTES} are allowed", {_MALFORMED: _told(repr(arguments))}
+    return "", dict(arguments)
 
 
 def task(name: str, arguments: Mapping[str, Any]) -> Request:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pointsman.errors import Denied, Expired, LimitReached, PointsmanError, Rejected, ToolFailed
+from pointsman.errors import BadInput, Denied, Expired, LimitReached, PointsmanError, Rejected, ToolFailed
 from pointsman.node.prompt import block, shown
 
 SHOWN = 8_000
@@ -17,8 +17,11 @@ _WORDS = ((Denied, "Denied"), (LimitReached, "Limit reached"), (Rejected, "Rejec
 
 
 def result(tool: str, value: Any, size: int) -> str:
-    """A result as its model sees it."""
-    text = shown(value)
+    """A result as its model sees it; one that its type takes and no record does (NaN, a time without a zone) is only named."""
+    try:
+        text = shown(value)
+    except (BadInput, ValueError) as error:
+        text = f"(its answer cannot be shown: {error.what if isinstance(error, BadInput) else type(error).__name__})"
     cut = f"\n[cut: {size} of {len(text)} characters are shown]" if len(text) > size else ""
     return block(tool, text[:size] + cut, "tool")
 
