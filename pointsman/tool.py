@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, get_args, get_type_hints, overload
+from typing import Any, Literal, Protocol, TypeVar, get_args, get_type_hints, overload
 
 from langchain_core.tools import StructuredTool
 from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
 
 from pointsman import canonical
+from pointsman.body import execute
 from pointsman.breaker import Breaker
 from pointsman.errors import BadInput, NotAllowed
 
@@ -28,6 +29,9 @@ WORLD_UNCHANGED = ("read", "model")
 
 RESULT_BYTES = 1_000_000
 """How large a result may be in canonical form where the contract does not say."""
+
+
+T = TypeVar("T")
 
 
 class Port(Protocol):
@@ -107,13 +111,7 @@ class Contract:
 
     async def perform(self, arguments: Mapping[str, Any], key: str) -> Any:
         """Run the body. Only the gateway calls this."""
-        given = {**arguments, **({self.key: key} if self.key else {})}
-        try:
-            if inspect.iscoroutinefunction(self.function):
-                return await self.function(**given)
-            return await asyncio.to_thread(self.function, **given)
-        except SystemExit as error:
-            raise RuntimeError(f"{self.name} tried to end the process") from error
+        return await execute(self.function, **arguments, **({self.key: key} if self.key else {}))
 
 
 class Tool(StructuredTool):
@@ -128,7 +126,7 @@ class Tool(StructuredTool):
         gate = port.get()
         if gate is None:
             raise _outside(self.name)
-        return await gate.call_tool(self.contract, arguments)
+        return await passed(gate, gate.call_tool(self.contract, arguments))
 
     def call_from_thread(self, **arguments: Any) -> Any:
         """The same from a worker thread. Raises `NotAllowed` on the event loop's own thread, where it would wait for itself."""
@@ -148,6 +146,13 @@ def _outside(name: str) -> NotAllowed:
     return NotAllowed(
         f"tool {name!r} was called outside a step", undone="the call was not made", remedy="call it from a node of a running workflow"
     )
+
+
+async def passed(gate: Port, call: Coroutine[Any, Any, T]) -> T:
+    """What a call gives that is made on the gateway's own loop, whichever loop waits for it."""
+    if running_loop() is gate.loop:
+        return await call
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, gate.loop))
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:

@@ -86,7 +86,10 @@ def perform(command: Command, as_json: bool) -> NoReturn:
 def _code(command: Command, desk: Desk) -> int:
     import asyncio
 
+    from pointsman.body import Threads
+
     async def run(doing: Awaitable[int]) -> int:
+        asyncio.get_running_loop().set_default_executor(Threads())
         return await doing
 
     try:

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pointsman import canonical
+from pointsman.body import contained
 from pointsman.errors import BadInput, ToolFailed
 from pointsman.evaluation.trace import Call, Trace
 from pointsman.tool import Contract, Tool
@@ -118,7 +119,7 @@ def differing(before: Any, after: Any) -> list[str]:
 
 async def _answer(contract: Contract, call: Call) -> Any:
     try:
-        made = await contract.perform(contract.validate(canonical.decode(call.arguments)), "")
+        made = await contained(contract.perform(contract.validate(canonical.decode(call.arguments)), ""))
     except (ValidationError, ToolFailed) as error:
         return f"Error: {error}"
     return canonical.encode(made)

@@ -47,6 +47,7 @@ def model_request(call: ModelCall, step: Step, prices: Mapping[str, Price]) -> R
         keyed=True,
         returns=_ANSWER,
         perform=call.perform,
+        plain=call.plain,
         unbounded=_unbounded(call, step, tariff),
         cost=cost,
         facts={"egress": {"provider": call.provider, "model": call.model, "host": host, "bytes": size, "fields": fields}},

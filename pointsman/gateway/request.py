@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from pointsman import canonical
+from pointsman.body import is_async
 from pointsman.breaker import Breaker
 from pointsman.errors import ToolFailed
 from pointsman.limit import Spend
@@ -38,6 +39,8 @@ class Request:
     returns: TypeAdapter[Any]
     perform: Callable[[str], Awaitable[Any]]
     """Makes the call under an idempotency key."""
+    plain: bool = False
+    """Whether its body is a plain function, which needs a thread."""
     probe: Callable[[], Awaitable[Any]] | None = None
     """Asks whether an effect happened: its result, or None."""
     compensation: str | None = None
@@ -103,6 +106,7 @@ def tool_request(contract: Contract, arguments: Mapping[str, Any]) -> Request:
         keyed=contract.key is not None,
         returns=contract.returns,
         perform=partial(contract.perform, typed),
+        plain=not is_async(contract.function),
         probe=partial(contract.reconcile, **typed) if contract.reconcile else None,
         compensation=contract.compensate.name if contract.compensate else None,
         preview=partial(tool_request, contract.preview, contract.preview.share(typed)) if contract.preview and not invalid else None,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import _unregister_task  # documented for who extends asyncio
 from collections.abc import Awaitable, Coroutine
+from contextlib import nullcontext
 from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pointsman import approval as approvals_
 from pointsman import canonical, errors
 from pointsman.approval import Approval
+from pointsman.body import contained, room
 from pointsman.breaker import unanswered
 from pointsman.errors import BadInput, Denied, OutcomeUnknown, PointsmanError, ToolFailed, TooSoon, named
 from pointsman.gateway.request import Request
@@ -126,8 +129,14 @@ class Sending:
         return await self._perform(request, step, found.call, found.fields["key"])
 
     async def _perform(self, request: Request, step: Step, call: str, key: str) -> Any:
+        async with (
+            room() if request.plain else nullcontext()
+        ):  # before the lease is looked at: between that look and the call nothing waits
+            self._gateway.lease.check()
+            return await self._performed(request, step, call, key)
+
+    async def _performed(self, request: Request, step: Step, call: str, key: str) -> Any:
         gate = self._gateway
-        gate.lease.check()
         begun = gate.clock.monotonic()
         try:
             tree = canonical.encode(await self._answer(request, key))
@@ -202,29 +211,21 @@ class Sending:
 
 async def _within(seconds: float, work: Awaitable[Any]) -> Any:
     """What a call gives. Raises `TimeoutError` where it gives nothing in time, also where its body does not let itself be cancelled: it is left behind then."""
-    task = asyncio.ensure_future(work)
+    task = asyncio.ensure_future(contained(work))
     try:
         await asyncio.wait({task}, timeout=seconds)
-        if task.done():
-            return _given(task)
-        task.cancel()
-        await asyncio.wait({task}, timeout=_FAREWELL)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=_FAREWELL)
     except asyncio.CancelledError:
         task.cancel()
         raise
-    if task.done() and not task.cancelled():
-        return _given(task)
-    task.add_done_callback(lambda late: late.cancelled() or late.exception())  # nobody waits for it any more
-    raise TimeoutError
-
-
-def _given(task: asyncio.Task[Any]) -> Any:
-    """What the body of a call gave. What would end more than the call (it cancelled itself, it raised what is no `Exception`) is an error of the call like any other."""
-    if task.cancelled():
-        raise RuntimeError("it cancelled itself")
-    error = task.exception()
-    if error is not None and not isinstance(error, Exception):
-        raise RuntimeError(f"it raised {named(error)}") from error
+    if not task.done():
+        task.add_done_callback(lambda late: late.cancelled() or late.exception())  # nobody waits for it any more
+        _unregister_task(task)  # nor must `asyncio.run`, which cancels what is left and waits until that has ended
+        setattr(task, "_log_destroy_pending", False)  # noqa: B010 - as asyncio does with its own; that it was left behind is on record
+    if not task.done() or task.cancelled():
+        raise TimeoutError
     return task.result()
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 from typing import Any
 
 from langgraph.config import get_config
 
+from pointsman.errors import NotAllowed
 from pointsman.event import Draft
 from pointsman.gateway.accounts import Accounts
 from pointsman.gateway.position import Place, Positions
@@ -15,6 +17,9 @@ from pointsman.gateway.tape import Tape, divergence
 from pointsman.journal import Journal
 from pointsman.limit import Account, Limits
 from pointsman.policy import Policy
+
+within: ContextVar[str] = ContextVar("pointsman_within", default="")
+"""The namespace of the step whose body runs here; graphs that it runs are below it."""
 
 
 class Steps:
@@ -35,9 +40,16 @@ class Steps:
         self._failures: list[tuple[Place, BaseException]] = []
 
     def here(self) -> Step:
-        """The step that is being executed here. Raises `RuntimeError` outside one."""
+        """The step that is being executed here. Raises `RuntimeError` outside one, `NotAllowed` under the config of another one."""
         config = get_config()
-        ns = config["configurable"]["checkpoint_ns"]
+        ns, around = config["configurable"].get("checkpoint_ns", ""), within.get()
+        if around and ns != around and not ns.startswith(f"{around}|"):
+            raise NotAllowed(
+                f"a call was made under a config of {ns or 'no step'!r}",
+                step=around,
+                undone="the call was not made",
+                remedy="leave checkpoint_ns out of the config that is given to a tool, a model or a graph",
+            )
         attempt = self.attempt(_node_attempt(config))
         found = self.find(ns)
         if found is None or found.attempt != attempt:  # a node of a plain subgraph: nobody announced it

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing
 from types import new_class
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -17,13 +18,14 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
+from pointsman.body import in_thread
 from pointsman.errors import BadInput, ModelBusy, NotAllowed
 from pointsman.model import answer
 from pointsman.model.call import ModelCall
 from pointsman.model.choice import check, choose, direct, model_data
 from pointsman.model.failure import failure
 from pointsman.model.payload import output_cap, payload_of
-from pointsman.tool import port, running_loop
+from pointsman.tool import passed, port, running_loop
 
 __all__ = ["TIMEOUT", "ModelCall", "check", "choose", "controlled", "model_data", "target_of"]
 
@@ -34,6 +36,10 @@ if TYPE_CHECKING:
     _Base = BaseChatModel
 else:
     _Base = object
+
+
+_calling: contextvars.ContextVar[Any] = contextvars.ContextVar("pointsman_calling", default=None)
+"""The model whose own class calls its provider here: what that calls of itself belongs to the same call."""
 
 
 def controlled(model: BaseChatModel, *, timeout: float = TIMEOUT, max_tokens: int | None = None) -> BaseChatModel:
@@ -81,18 +87,35 @@ class _Door(_Base):
     async def _agenerate(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **options: Any
     ) -> ChatResult:
+        own: Any = super()
+        if _calling.get() is self:
+            return cast(ChatResult, await own._agenerate(messages, stop, run_manager, **options))
         wanted = options.get("response_format")
 
         async def once(sent: Mapping[str, Any]) -> dict[str, Any]:
             return await self._door_whole(messages, stop, sent)
 
-        kept = await _gate(self).call_model(self._door_call(messages, stop, options, once))
+        gate = _gate(self)
+        kept = await passed(gate, gate.call_model(self._door_call(messages, stop, options, once)))
         return ChatResult(generations=[ChatGeneration(message=answer.message(kept, wanted))])
 
     async def _astream(
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **options: Any
     ) -> AsyncIterator[ChatGenerationChunk]:
         """What arrives is passed on while it arrives, and is one answer on record; an answer from the record is one chunk."""
+        own: Any = super()
+        inner = _calling.get() is self
+        if not inner and running_loop() is not _gate(self).loop:  # parts could not be handed over from one loop to another
+            yield _in_one(await self._agenerate(messages, stop, **_whole(options)))
+            return
+        parts = own._astream(messages, stop, run_manager, **options) if inner else self._door_stream(messages, stop, options)
+        async with aclosing(parts):
+            async for part in parts:
+                yield part
+
+    async def _door_stream(
+        self, messages: list[BaseMessage], stop: list[str] | None, options: Mapping[str, Any]
+    ) -> AsyncGenerator[ChatGenerationChunk, None]:
         wanted = options.get("response_format")
         arrived: asyncio.Queue[ChatGenerationChunk | None] = asyncio.Queue()
 
@@ -130,6 +153,9 @@ class _Door(_Base):
 
     def _generate(self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **options: Any) -> ChatResult:
         """From a worker thread; refused on the loop's own thread, where it would wait for itself."""
+        own: Any = super()
+        if _calling.get() is self:
+            return cast(ChatResult, own._generate(messages, stop, run_manager, **options))
         gate = _gate(self)
         if running_loop() is not None:
             raise NotAllowed(
@@ -143,9 +169,11 @@ class _Door(_Base):
         self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **options: Any
     ) -> Iterator[ChatGenerationChunk]:
         """As `_generate`, with the whole answer as one chunk."""
-        options.pop("stream", None)
-        message = self._generate(messages, stop, **options).generations[0].message
-        yield ChatGenerationChunk(message=AIMessageChunk(**{**message.model_dump(exclude={"type"}), "chunk_position": "last"}))
+        own: Any = super()
+        if _calling.get() is self:
+            yield from own._stream(messages, stop, run_manager, **options)
+        else:
+            yield _in_one(self._generate(messages, stop, **_whole(options)))
 
     def _door_call(
         self, messages: list[BaseMessage], stop: list[str] | None, options: Mapping[str, Any], once: Callable[[Mapping[str, Any]], Any]
@@ -156,6 +184,7 @@ class _Door(_Base):
         target, provider, name = self.named()
 
         async def perform(key: str) -> dict[str, Any]:
+            _calling.set(self)
             try:
                 return cast(dict[str, Any], await once(_sent(self, payload, options, key)))
             except Exception as error:
@@ -165,14 +194,18 @@ class _Door(_Base):
         url = str(client.base_url) if client is not None else str(getattr(self, "base_url", "") or "")
         return ModelCall(
             target=target, model=name, provider=provider, base_url=url, payload=payload,
-            output_tokens=output_cap(payload), timeout=self.door_timeout, perform=perform,
+            output_tokens=output_cap(payload), timeout=self.door_timeout, perform=perform, plain=self._is_plain(),
         )  # fmt: skip
+
+    def _is_plain(self) -> bool:
+        own: Any = super()
+        return own._agenerate.__func__ is BaseChatModel._agenerate
 
     async def _door_whole(self, messages: list[BaseMessage], stop: list[str] | None, sent: Mapping[str, Any]) -> dict[str, Any]:
         """The provider's whole answer; from a thread where the model's class is synchronous, since LangChain's way to one leads back here."""
         own: Any = super()
-        if own._agenerate.__func__ is BaseChatModel._agenerate:
-            result = await asyncio.to_thread(own._generate, messages, stop=stop, **sent)
+        if self._is_plain():
+            result = await in_thread(own._generate, messages, stop=stop, **sent)
         else:
             result = await own._agenerate(messages, stop=stop, **sent)
         return answer.record(result.generations[0], result.llm_output)
@@ -188,6 +221,15 @@ class _Door(_Base):
             return
         async for part in own._astream(messages, stop=stop, **sent):
             yield part
+
+
+def _in_one(result: ChatResult) -> ChatGenerationChunk:
+    told = result.generations[0].message.model_dump(exclude={"type"})
+    return ChatGenerationChunk(message=AIMessageChunk(**{**told, "chunk_position": "last"}))
+
+
+def _whole(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: option for name, option in options.items() if name != "stream"}
 
 
 def _gate(model: _Door) -> Any:
@@ -207,7 +249,7 @@ def _sent(model: _Door, payload: Mapping[str, Any], options: Mapping[str, Any], 
     Given a response format, OpenAI's client reads the answer itself and raises on what does not fit, usage and all; in `extra_body` it
     reaches the server the same and the answer reaches us as it is.
     """
-    sent = {name: option for name, option in options.items() if name != "stream"}
+    sent = _whole(options)
     if getattr(model, "root_async_client", None) is None:
         return sent
     sent["extra_headers"] = {**(sent.get("extra_headers") or {}), "Idempotency-Key": key}

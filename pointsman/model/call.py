@@ -25,3 +25,5 @@ class ModelCall:
     """Seconds after which the call is given up."""
     perform: Callable[[str], Awaitable[dict[str, Any]]]
     """Makes the HTTP call under an idempotency key; the answer as it is recorded (see `pointsman.model.answer`). Raises `ModelFailed`."""
+    plain: bool = False
+    """Whether the model's class is synchronous, so that the call needs a thread."""

@@ -17,6 +17,7 @@ from pointsman.errors import BadInput, Conflict, Denied, LimitReached, Pointsman
 from pointsman.gateway import KEY, Gateway
 from pointsman.gateway.position import visit_of
 from pointsman.gateway.step import Step
+from pointsman.gateway.steps import within
 from pointsman.gateway.tape import divergence
 from pointsman.limit import Limits
 from pointsman.message import naming
@@ -128,7 +129,7 @@ async def _run(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[
         step.kept = True
         return _finish(node, step, gateway, kept)
     given = Given(_narrow(node, state), config, runtime, gateway, step)
-    before = port.set(gateway)
+    before, around = port.set(gateway), within.set(step.ns)
     try:
         return _finish(node, step, gateway, await _executed(node, given))
     except GraphBubbleUp:
@@ -138,6 +139,7 @@ async def _run(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[
         raise
     finally:
         step.over = True
+        within.reset(around)
         port.reset(before)
 
 

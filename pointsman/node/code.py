@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from langchain_core.runnables import Runnable
 
+from pointsman.body import contained, execute, is_async, room
 from pointsman.errors import BadInput
 from pointsman.limit import Limits
 from pointsman.node import Given, Node, Outcome
@@ -64,8 +65,8 @@ class _Execute:
     def __init__(self, function: Any) -> None:
         self._function = function
         self._is_graph = isinstance(function, Runnable)
+        self._is_plain = not self._is_graph and not is_async(function)
         target = function if inspect.isroutine(function) or self._is_graph else function.__call__
-        self._is_async = inspect.iscoroutinefunction(target)
         wanted = () if self._is_graph else inspect.signature(target).parameters
         self._wanted = tuple(name for name in INJECTED if name in wanted)
 
@@ -81,6 +82,5 @@ class _Execute:
             "ctx": Context(given.gateway, given.step),
         }
         arguments = {name: offered[name] for name in self._wanted}
-        if self._is_async:
-            return Outcome(await self._function(state, **arguments))
-        return Outcome(await asyncio.to_thread(self._function, state, **arguments))
+        async with room() if self._is_plain else nullcontext():
+            return Outcome(await contained(execute(self._function, state, **arguments)))

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pointsman.gateway.chance import taken
 from pointsman.gateway.step import follow
-from pointsman.tool import Tool, running_loop
+from pointsman.tool import Tool, passed, running_loop
 
 if TYPE_CHECKING:
     from pointsman.gateway import Gateway
@@ -53,14 +53,14 @@ class Context:
         """
         calling = self._gateway.call_tool(tool.contract, arguments)
         if running_loop() is not None:
-            return calling
+            return passed(self._gateway, calling)
         try:
             return asyncio.run_coroutine_threadsafe(calling, self._gateway.loop).result()
         finally:
             follow(self._step.ns)
 
     def _value(self, target: str, make: Callable[[], str]) -> str:
-        if running_loop() is not None:
+        if running_loop() is self._gateway.loop:
             return taken(self._gateway, target, make)
 
         async def on_the_loop() -> str:
