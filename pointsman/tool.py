@@ -51,6 +51,9 @@ class Port(Protocol):
 port: ContextVar[Port | None] = ContextVar("pointsman_port", default=None)
 """The gateway of the step that is being executed."""
 
+looking: ContextVar[str] = ContextVar("pointsman_looking", default="")
+"""The read whose body is being executed here, by name; empty elsewhere. What such a body asks of the gateway may change nothing either."""
+
 
 @dataclass(frozen=True)
 class Contract:
@@ -111,6 +114,8 @@ class Contract:
 
     async def perform(self, arguments: Mapping[str, Any], key: str) -> Any:
         """Run the body. Only the gateway calls this."""
+        if not self.is_effect:
+            looking.set(self.name)  # for the task of this call alone
         return await execute(self.function, **arguments, **({self.key: key} if self.key else {}))
 
 

@@ -7,6 +7,7 @@ from pointsman.gateway.step import Step
 from pointsman.gateway.tape import Recorded
 from pointsman.limit import Spend
 from pointsman.policy import Decision, Facts, Verdict, strictest
+from pointsman.tool import looking
 
 
 def judge(request: Request, step: Step, spent: Spend, principal: str | None, corrected: Recorded | None) -> Decision:
@@ -16,6 +17,8 @@ def judge(request: Request, step: Step, spent: Spend, principal: str | None, cor
     """
     if step.tools is not None and request.target not in step.tools:
         return Decision(Verdict.DENY, "node-list", f"{request.target} is not in the list of node {step.node}")
+    if request.is_effect and looking.get():
+        return Decision(Verdict.DENY, "read-only", f"{looking.get()}, which asks for {request.target}, says that it only reads")
     if request.invalid:
         return Decision(Verdict.DENY, "arguments", f"the arguments do not fit: {request.invalid}")
     amounts = spent.amounts()

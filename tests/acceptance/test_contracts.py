@@ -11,7 +11,8 @@ from langgraph.graph import END, START
 from pointsman import FAILED, Context, Policy, allow, ask, code, deny, effect, tool
 from pointsman.breaker import Breaker
 from pointsman.errors import BadInput, Conflict, NotFound, Refused, ToolFailed, Unavailable
-from pointsman.testing import StillClock
+from pointsman.testing import ScriptedModel, StillClock, calls
+from tests.acceptance.fenced import FOUND, fenced
 from tests.acceptance.world import OpenRuns, State, World, approve_all, error_of, flow, go, line, open_items, output, told
 
 pytestmark = pytest.mark.anyio
@@ -69,6 +70,36 @@ async def test_a_look_that_fails_or_is_denied_leaves_the_question(open_runs: Ope
             assert why in item.card["no_preview"]
             assert (await approve_all(runs, run)).state == "done"
     assert world.count("pay") == 2
+
+
+async def test_a_look_does_nothing_though_its_body_asks_for_what_is_allowed(open_runs: OpenRuns, world: World) -> None:
+    """Not before somebody decides, nor as a read of its own, nor from a thread; each try is denied, on record."""
+    t = world.tools()
+
+    @tool(effect="read")
+    async def look_first(amount: int) -> str:
+        """Says what a payment would do, and tells somebody of it."""
+        return str(await t.send.ainvoke({"text": "it is about to be paid"}))
+
+    @tool(effect="read")
+    def look_on(x: int) -> str:
+        """Looks, and tells somebody from a thread."""
+        return str(t.send.invoke({"text": "somebody looks"}))
+
+    @tool(effect="submit", key="key", preview=look_first)
+    async def buy(amount: int, key: str) -> str:
+        """Buy for an amount."""
+        return "bought"
+
+    model = ScriptedModel([calls(("look_on", {"x": 1})), calls(("send", {"text": "meant"}), ("buy", {"amount": 30})), FOUND])
+    graph = fenced(model, policy=Policy(allow("send"), ask("buy")), tools=(look_on,), effects=(buy, t.send))
+    async with open_runs(graph) as runs:
+        run, _ = await go(runs, {"text": "x"})
+        [item] = await open_items(runs, run)
+        assert "look_first, which asks for send, says that it only reads" in item.card["no_preview"]
+        assert (await approve_all(runs, run)).state == "done"
+        denied = await told(runs, run, "call.denied")
+    assert ({event.fields["rule"] for event in denied}, len(denied), world.asked("send")) == ({"read-only"}, 2, ["meant"])
 
 
 def test_a_look_that_could_do_something_is_refused(world: World) -> None:
