@@ -1,4 +1,4 @@
-"""Whether what a person gives fits what is asked: an answer its type, edited arguments the tool's. Checked before anything is written."""
+"""Whether what a person gives fits what is asked: an answer its type, edited arguments and a result the tool's. Checked before anything is written."""
 
 from __future__ import annotations
 
@@ -53,6 +53,21 @@ def fitting_arguments(
     if not changed:
         raise BadInput("the arguments are those on the card: nothing was edited", undone=_UNDONE, remedy="approve it as it is")
     return arguments, changed
+
+
+def fitting_result(graph: Controlled, tool: str, result: Any) -> Any:
+    """`result` as what a call of `tool` answered. Raises `BadInput` where it could not have; of a tool that is nowhere declared that is not known."""
+    contract = next((one for part in graph.parts for listed in part.contracts for one in listed.family() if one.name == tool), None)
+    if contract is not None:
+        try:
+            contract.returns.validate_python(canonical.decode(canonical.encode(result)))
+        except ValidationError as error:
+            raise BadInput(
+                f"{tool} cannot have answered that: {'; '.join(faults('result', error))}",
+                undone="nothing was changed: whether it happened is still asked",
+                remedy="give what it answered as its type has it: `--result JSON`",
+            ) from error
+    return result
 
 
 def form(graph: Controlled, node: str, tool: str, card: Mapping[str, Any]) -> dict[str, Any]:

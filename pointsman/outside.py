@@ -6,7 +6,7 @@ the same row and meets it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +16,11 @@ from pointsman.errors import Conflict, NotFound
 from pointsman.event import Draft, Event, Head
 from pointsman.gateway.tape import Tape
 from pointsman.journal import append_from_outside, draft_event, events_from
-from pointsman.lease import Owner
-from pointsman.opening import FINISHED
+from pointsman.lease import Owner, claim
+from pointsman.opening import FINISHED, standing
 from pointsman.principal import check_name
 from pointsman.store import Transaction
+from pointsman.tool import WORLD_UNCHANGED
 
 
 @dataclass(slots=True)
@@ -102,19 +103,27 @@ async def cancel(owner: Owner, run_id: str, *, by: str, reason: str) -> None:
         await run.set_state("cancelled")
 
 
-async def reconcile(owner: Owner, run_id: str, call: str, *, happened: bool, result: Any, by: str) -> None:
-    """Say whether an effect of unknown outcome happened; `result` is what it answered, where it did. Raises `NotFound`, `Conflict`, and `BadInput` where nobody is named."""
+async def reconcile(owner: Owner, run_id: str, call: str, *, happened: bool, result: Callable[[str], Any], by: str) -> bool:
+    """Say whether an effect of unknown outcome happened; `result` is what it answered, of the tool that is named to it. Whether the run goes on after that.
+
+    A run that was given up is told too: what it did can be undone only once that is known. Raises `NotFound`, `Conflict`, `LeaseHeld`, `BadInput`
+    where nobody is named, and what `result` raises.
+    """
     check_name(by, "nothing was changed")
     async with locked(owner, run_id) as run:
-        run.unfinished()
         calls = [found for found in Tape(await run.events()).all() if found.call.startswith(call)]
         if len(calls) != 1:
             raise NotFound(
                 f"run {run_id[:8]} has no call {call!r}", undone="nothing was changed", remedy=f"see `pointsman show {run_id[:8]}`"
             )
-        if calls[0].outcome not in (None, "unknown") or run.row["state"] == "running":
-            raise Conflict(f"call {call} is {calls[0].outcome or 'under way'}: there is nothing to find out", undone="nothing was changed")
-        payloads = {"result": await run.keep(result)} if happened else {}
+        found = calls[0]
+        if found.effect in WORLD_UNCHANGED:
+            raise Conflict(f"call {call} only reads: it is made again, and nobody's word is needed", undone="nothing was changed")
+        if found.outcome not in (None, "unknown") or run.row["state"] == "running":
+            raise Conflict(f"call {call} is {found.outcome or 'under way'}: there is nothing to find out", undone="nothing was changed")
+        await claim(owner, await standing(owner.store, run_id))  # not taken: it says whether somebody may still have the call under way
+        payloads = {"result": await run.keep(result(found.target))} if happened else {}
         await run.append(
-            draft_event("call.reconciled", owner.clock, calls[0].position, payloads=payloads, call=calls[0].call, happened=happened, by=by)
+            draft_event("call.reconciled", owner.clock, found.position, payloads=payloads, call=found.call, happened=happened, by=by)
         )
+        return run.over() is None

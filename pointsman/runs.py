@@ -248,9 +248,16 @@ class Runs:
         return await revoking.revocations(self.owner)
 
     async def reconcile(self, run: Run, call: str, *, happened: bool, result: Any = None, by: str) -> None:
-        """Say whether an effect of unknown outcome happened, and with what result; then go on. Raises `NotFound`, `Conflict`."""
-        await outside.reconcile(self.owner, run.run_id, call, happened=happened, result=result, by=by)
-        await self.resume(run, by=by)
+        """Say whether an effect of unknown outcome happened, and with what result; then go on, where the run has not ended.
+
+        Raises `BadInput` where its tool could not have answered so, `NotFound`, `Conflict`, `LeaseHeld`.
+        """
+        graph = self.graph(run.graph)
+        goes_on = await outside.reconcile(
+            self.owner, run.run_id, call, happened=happened, result=lambda tool: fitting.fitting_result(graph, tool, result), by=by
+        )
+        if goes_on:
+            await self.resume(run, by=by)
 
     async def row(self, run_id: str) -> Mapping[str, Any]:
         """The run's row. Raises `NotFound`."""

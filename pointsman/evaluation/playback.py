@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from pointsman import canonical, errors
-from pointsman.errors import Divergence, ToolFailed, Withheld
+from pointsman.errors import Divergence, OutcomeUnknown, ToolFailed, Withheld
 from pointsman.event import Event
 from pointsman.gateway import Rules
 from pointsman.gateway.request import Request
@@ -139,7 +139,7 @@ class Playback:
         if found.outcome == "denied":
             raise Withheld("it came too soon then", wait=float(self._payloads[found.payloads["error"]]["wait"]))
         spend = self.spend_of(found)
-        return replace(request, breaker=None, perform=self._performing(found), probe=None, cost=lambda _: spend)
+        return replace(request, breaker=None, perform=self._performing(found, step), probe=None, cost=lambda _: spend)
 
     def node(self, node: Node) -> Node:
         """The node, or what is tried in its place."""
@@ -208,8 +208,10 @@ class Playback:
         """What a recorded call was answered with, as an encoded tree."""
         return self._payloads[call.payloads["result"]]
 
-    def _performing(self, found: Recorded) -> Callable[[str], Any]:
+    def _performing(self, found: Recorded, step: Step) -> Callable[[str], Any]:
         async def perform(_: str) -> Any:
+            if found.outcome == "failed" and not found.attempt:  # nobody knew then: the step ended by it, whatever its body makes of a failure
+                step.error = OutcomeUnknown(f"whether {found.target} happened is not known", step=step.position)
             if found.outcome is None:  # its process died, and whoever went on did not ask again: nobody ever heard
                 await self.over.wait()
                 raise asyncio.CancelledError

@@ -120,6 +120,7 @@ class Sending:
     async def _send_again(self, request: Request, step: Step, found: Recorded) -> Any:
         fields = {
             **{name: value for name, value in found.fields.items() if name not in ("approval", "outcome", "error")},
+            "attempt": step.attempt,
             "again": found.again + 1,
         }
         await self._gateway.append(

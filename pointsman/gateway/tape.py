@@ -29,7 +29,7 @@ class Recorded:
     k: int
     """It was the k-th equal request of its step, from 0."""
     attempt: str
-    """The try it was made in."""
+    """The try it was made in last; empty once somebody found out that it did not happen: no try is given it back."""
     branch: int
     begun: int
     """seq of its first intent."""
@@ -149,7 +149,7 @@ class Tape:
         known = self._by_call.get(event.fields["call"])
         if known is not None:
             known.again += 1
-            known.outcome = None
+            known.outcome, known.attempt = None, event.fields["attempt"]
             return
         fields = event.fields
         call = Recorded(

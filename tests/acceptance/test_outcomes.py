@@ -1,15 +1,21 @@
 """How a call ends that did not go well."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import RetryPolicy, TimeoutPolicy
 
-from pointsman import code, effect, tool
-from pointsman.errors import PointsmanError
-from tests.acceptance.world import OpenRuns, State, World, error_of, flow, go, line, outcomes, output, told
+from pointsman import Policy, allow, ask, code, effect, tool
+from pointsman.errors import BadInput, Conflict, NotFound, PointsmanError, Refused
+from pointsman.evaluation.journaled import trace_of
+from pointsman.evaluation.replay import replay
+from pointsman.evidence import verify
+from pointsman.testing import ScriptedModel, calls
+from tests.acceptance.fenced import FOUND, fenced
+from tests.acceptance.world import ALL, OpenRuns, State, World, approve_all, error_of, flow, go, line, outcomes, output, plain, told
 
 pytestmark = pytest.mark.anyio
 
@@ -163,3 +169,66 @@ async def test_a_body_that_outlives_its_step_calls_nothing(open_runs: OpenRuns, 
     async with open_runs(line(("work", code(work, tools=(t.look,))), ("after", after))) as runs:
         _, summary = await go(runs)
         assert (summary.state, world.calls) == ("done", [])
+
+
+async def test_word_of_a_call_is_taken_once_and_only_where_it_can_be_true(open_runs: OpenRuns, world: World) -> None:
+    """What its tool could not have answered would stand in the way of every further try; a read needs nobody's word; a second word comes too late."""
+    t = world.tools()
+
+    @tool(effect="send")
+    async def lost(amount: int) -> dict[str, int]:
+        """Send, and have the answer lost."""
+        world.calls.append(("lost", amount))
+        raise OSError("lost")
+
+    model = ScriptedModel([calls(("look", {"x": 7}), ("lost", {"amount": 1}), ("lost", {"amount": 1}), ("lost", {"amount": 2})), FOUND])
+    async with open_runs(fenced(model, policy=ALL, tools=(t.look,), effects=(lost,))) as runs:
+        run, summary = await go(runs, {"text": "x"})
+        asked, *sent = [event.fields["call"] for event in await told(runs, run, "call.intent")][1:]
+        assert (summary.state, len(sent)) == ("parked", 3)
+        for call, word, error in (
+            (sent[0], {"happened": True, "result": "sent"}, BadInput),
+            (sent[0], {"happened": True}, BadInput),
+            (asked, {"happened": True, "result": "saw 8"}, Conflict),
+            ("nowhere", {"happened": False}, NotFound),
+        ):
+            with pytest.raises(error):
+                await runs.reconcile(run, call, by="dana", **word)
+        assert (await run.summary()).state == "parked"
+        answers = iter([{"happened": True, "result": {"id": 1}}, {"happened": False}, {"happened": True, "result": {"id": 2}}])
+        for call, word in zip(sent, answers, strict=True):
+            await runs.reconcile(run, call, by="dana", **word)
+            await run.settled()
+            with pytest.raises(Conflict):
+                await runs.reconcile(run, call, by="kim", happened=not word["happened"], result={"id": 3})
+        assert sorted(world.asked("lost")) == [1, 1, 1, 2]  # the one that did not happen, and that alone, was made again
+        last = [event.fields["call"] for event in await told(runs, run, "call.intent")][-1]
+        await runs.reconcile(run, last, by="dana", happened=True, result={"id": 3})
+        assert ((await run.settled()).state, world.asked("look"), len(model.seen)) == ("done", [7], 2)
+        again = await replay(runs.graph("flow"), await trace_of(runs, run))
+        assert again.identical, again.data()
+        assert not await verify(runs.owner.store, run.run_id)
+
+
+async def test_a_call_that_was_sent_again_and_refused_is_not_made_a_third_time(open_runs: OpenRuns, world: World) -> None:
+    """Its try is the one it was refused in, not the one it was begun in: the step that asks about something else afterwards is given the refusal back."""
+    t = world.tools()
+
+    @tool(effect="submit", key="key")
+    async def shaky(amount: int, key: str) -> str:
+        """Have the first answer lost, and refuse from then on."""
+        world.calls.append(("shaky", amount))
+        raise OSError("lost") if world.count("shaky") == 1 else Refused("no")
+
+    async def work(state: State) -> State:
+        with contextlib.suppress(Refused):
+            await shaky.ainvoke({"amount": 1})
+        return {"log": [await t.pay.ainvoke({"amount": 2})]}
+
+    async with open_runs(line(("sub", plain(("work", work, {}))), policy=Policy(allow(), ask("pay")))) as runs:
+        run, summary = await go(runs)
+        assert (summary.state, summary.retryable) == ("parked", True)
+        await runs.resume(run)
+        assert (await run.settled()).state == "waiting"
+        assert (await approve_all(runs, run)).state == "done"
+    assert world.calls == [("shaky", 1), ("shaky", 1), ("pay", 2)]
