@@ -12,18 +12,26 @@ from pointsman.journal import as_json, draft_event
 from pointsman.lease import Owner
 from pointsman.principal import check_name
 from pointsman.schema import Schema
-
+from pointsman.store import Transaction
 
 async def accept(
-    owner: Owner, graph: str, schema: Schema, input: Any, *, key: str | None = None, thread_id: str | None = None, by: str | None = None
+    owner: Owner,
+    graph: str,
+    schema: Schema,
+    input: Any,
+    *,
+    key: str | None = None,
+    thread_id: str | None = None,
+    by: str | None = None,
+    within: Transaction | None = None,
 ) -> Mapping[str, Any]:
-    """How a new run of `graph` stands, or the one that holds `key` already.
+    """How a new run of `graph` stands, or the one that holds `key` already; with what else happens `within` a transaction, or by itself.
 
     Raises `BadInput` before anything is written.
     """
     if by is not None:
         check_name(by, "no run was started")
-    store = owner.store
+    store = within or owner.store
     if key is not None and (held := await store.one("standing_by_key", graph, key)) is not None:
         return held
     fields = await asyncio.to_thread(schema.check_input, input, owner.home)  # it copies files

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple, cast
 from pointsman import canonical
 
 Kind = Literal[
-    "run.accepted", "run.opened", "run.waiting", "run.parked", "run.repaired", "run.paused", "run.continued", "run.cancelled", "run.failed", "run.sealed",
+    "run.accepted", "run.opened", "run.waiting", "run.parked", "run.repaired", "run.paused", "run.continued", "run.cancelled", "run.failed", "run.sealed", "run.compensated",
     "step.started", "step.finished", "route.taken",
     "call.intent", "call.outcome", "call.denied", "call.reconciled",
     "ask.opened", "ask.decided", "ask.refused", "ask.expired",

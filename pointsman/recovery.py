@@ -47,6 +47,10 @@ async def fork(owner: Owner, graph: Controlled, run_id: str, *, node: str, patch
         raise Conflict(f"run {run_id} is {row['state']}", undone="nothing was forked", remedy=remedy)
     claimed, events = await claim(owner, row), await events_of(owner.store, run_id)
     lease, head = claimed.lease, claimed.head
+    undone = next((event for event in events if event.kind == "run.compensated"), None)
+    if undone is not None:  # its effects would be given again as if they stood, and what it did from now on would never be undone
+        what = f"run {run_id} was undone by run {undone.fields['run'][:8]}"
+        raise Conflict(what, undone="nothing was forked", remedy="start a new run")
     started, positions = _origin(events, node)
     branch = sum(1 for event in events if event.kind == "run.repaired") + 1
     journal = Journal(owner.store, run_id, epoch=lease.epoch, head=head, salt=row["salt"], branch=branch, clock=owner.clock)

@@ -130,10 +130,7 @@ class Runs:
         Raises `BadInput` before anything is written.
         """
         plan = self.graph(graph).plan
-        row = await accept(self.owner, plan.name, plan.schema, input, key=key, by=by)
-        if row["state"] not in SETTLED:
-            self.engine.advance(row["run_id"], row)
-        return Run(row["run_id"], row["graph"], self)
+        return self._advanced(await accept(self.owner, plan.name, plan.schema, input, key=key, by=by))
 
     async def get(self, run: str) -> Run:
         """The run of an id, or of the beginning of one, or the newest on a thread. Raises `NotFound`."""
@@ -187,9 +184,7 @@ class Runs:
     async def compensate(self, run: Run, *, by: str, reason: str = "") -> Run:
         """Undo a run's finished effects in reverse order; the run that does so, the same one however often it is asked for. Raises `BadInput`, `Conflict`, `NotFound`."""
         check_name(by, "nothing was undone")
-        graph, state = self.graph(run.graph), (await run.summary()).state
-        given = compensation.undoing(graph, run.run_id, state, list(await self.events(run)), await self.payloads(run), reason)
-        return await self.start(f"{graph.plan.name}{compensation.SUFFIX}", given, key=run.run_id, by=by)
+        return self._advanced(await compensation.begun(self.owner, self.graph(run.graph), run.run_id, by=by, reason=reason))
 
     async def fall_due(self, run: Run | None = None) -> Sequence[str]:
         """Let questions whose time has run out expire, of one run or of all, and those runs go on by that exit; their ids. Whoever looks does this."""
@@ -265,6 +260,12 @@ class Runs:
         if row is None:
             raise NotFound(f"there is no run {run_id}", remedy="see `pointsman runs`")
         return row
+
+    def _advanced(self, row: Mapping[str, Any]) -> Run:
+        """The run that stands as `row`, on its way where it has not settled."""
+        if row["state"] not in SETTLED:
+            self.engine.advance(row["run_id"], row)
+        return Run(row["run_id"], row["graph"], self)
 
     async def _decide(
         self,

@@ -105,8 +105,12 @@ class Tape:
         return None
 
     def other_effect(self, position: str, target: str, digest: str, ns: str) -> Recorded | None:
-        """The newest finished effect of the same tool at the same position of an earlier branch under another digest: the new call corrects it."""
-        done = [call for call in self._done_before(position, target, ns) if call.effect not in WORLD_UNCHANGED and call.digest != digest]
+        """The newest finished effect of the same tool at the same position of an earlier branch under another digest: the new call corrects it.
+
+        Not one that this execution has asked for as well: that one stands beside the new call.
+        """
+        before = [call for call in self._done_before(position, target, ns) if call.effect not in WORLD_UNCHANGED and call.digest != digest]
+        done = [call for call in before if (ns, target, call.digest, call.k) not in self._equal]
         return done[-1] if done else None
 
     def times(self, position: str, target: str, digest: str, k: int, ns: str) -> int:

@@ -8,11 +8,12 @@ import httpx
 import pytest
 from langgraph.graph import END, START
 
-from pointsman import FAILED, Context, Policy, allow, ask, code, deny, effect, tool
+from pointsman import FAILED, Context, Limits, Policy, allow, arg, ask, code, deny, effect, tool
 from pointsman.breaker import Breaker
 from pointsman.errors import BadInput, Conflict, NotFound, Refused, ToolFailed, Unavailable
+from pointsman.evidence import verify
 from pointsman.testing import ScriptedModel, StillClock, calls
-from tests.acceptance.fenced import FOUND, fenced
+from tests.acceptance.fenced import FOUND, fenced, triage
 from tests.acceptance.world import OpenRuns, State, World, approve_all, error_of, flow, go, line, open_items, output, told
 
 pytestmark = pytest.mark.anyio
@@ -264,9 +265,9 @@ def undoable(world: World, *, broken: bool = False) -> tuple[Any, Any, Any]:
     return pay, cancel, world.tools().send
 
 
-def booking(world: World, policy: Policy | None = None) -> Any:
+def booking(world: World, policy: Policy | None = None, **more: Any) -> Any:
     pay, _, send = undoable(world)
-    graph = flow(policy=policy or Policy(allow()))
+    graph = flow(policy=policy or Policy(allow()), **more)
     graph.add_node("one", effect(pay, reads=("amount",), writes="receipt"))
     graph.add_node("next", lambda state: {"amount": state["amount"] + 1})
     graph.add_node("two", effect(pay, reads=("amount",), writes="receipt"))
@@ -309,12 +310,74 @@ async def test_an_undoing_goes_through_the_policy_and_goes_on_after_a_failure(op
     assert list(world.keys.values()) == [[11], [10, 10]]
 
 
-async def test_what_may_not_be_undone_is_said(open_runs: OpenRuns, world: World) -> None:
-    async with open_runs(booking(world, Policy(allow("pay"), allow("send")))) as runs:
+@pytest.mark.parametrize("kept", ["policy", "limits", "revoked"])
+async def test_what_may_not_be_undone_ends_it_there_and_a_rerun_under_other_rules_goes_on(open_runs: OpenRuns, world: World, kept: str) -> None:
+    """The later effect is undone, the earlier one not: it says which and why, and what is undone is not undone twice."""
+    free = Policy(allow(), version="2")
+    first = {
+        "policy": lambda: booking(world, Policy(allow("pay"), allow("send"), allow("cancel", when=arg("amount") > 10))),
+        "limits": lambda: booking(world, Policy(allow("pay"), allow("send"), ask("cancel")), limits=Limits(approvals=1)),
+        "revoked": lambda: booking(world, Policy(allow("pay"), allow("send"), allow("cancel", when=arg("amount") > 10, name="big"), allow("cancel", when=arg("amount") <= 10, name="small"))),
+    }[kept]()  # fmt: skip
+    async with open_runs(first) as runs:
+        run, _ = await go(runs, {"amount": 10, "text": "hi"})
+        if kept == "revoked":
+            await runs.revoke(rule="small", by="lee")
+        undo = await runs.compensate(run, by="lee")
+        await undo.settled()
+        assert (await approve_all(runs, undo)).state == "failed"
+        reason = (await runs.payloads(undo))[(await told(runs, undo, "run.failed"))[0].payloads["reason"]]
+        assert reason.startswith("pay (call ") and "is not undone" in reason
+        assert world.asked("cancel") == [(11, "paid 11")]
+    async with open_runs(booking(world, free)) as runs:
+        undo = await runs.get(undo.run_id)
+        await runs.rerun(undo, node="compensate", by="lee", reason="it may now")
+        assert (await undo.settled()).state == "done"
+        assert len((await output(runs, undo))["undone"]) == 2
+    assert world.asked("cancel") == [(11, "paid 11"), (10, "paid 10")]
+
+
+async def test_what_undoes_an_effect_needs_every_policy_that_the_effect_needed(open_runs: OpenRuns, world: World) -> None:
+    inner = paying(undoable(world)[0], Policy(allow("pay"), ask("cancel")), "inner")
+    async with open_runs(line(("inner", inner))) as runs:
+        run, _ = await go(runs, {"amount": 30})
+        undo = await runs.compensate(run, by="lee")
+        assert ((await undo.settled()).state, world.count("cancel")) == ("waiting", 0)
+        assert (await approve_all(runs, undo)).state == "done"
+
+
+async def test_what_agents_did_side_by_side_is_undone(open_runs: OpenRuns, world: World) -> None:
+    """In parallel, below one another, twice the same; what somebody says did not happen is not."""
+    pay, _, _ = undoable(world)
+
+    @tool(effect="submit", compensate=pay)
+    async def lost(amount: int) -> str:
+        """Have the first answer lost, and refuse from then on."""
+        world.calls.append(("lost", amount))
+        raise OSError("lost") if world.count("lost") == 1 else Refused("no")
+
+    below = triage(ScriptedModel([calls(("pay", {"amount": 3})), FOUND]), effects=(pay,), description="pays", reads=("task",), prompt="{task}")
+    model = ScriptedModel([calls(("pay", {"amount": 1}), ("pay", {"amount": 1}), ("lost", {"amount": 9})), calls(("clerk", {"task": "pay"})), FOUND])
+    async with open_runs(fenced(model, policy=Policy(allow()), effects=(pay, lost), agents={"clerk": below})) as runs:
+        run, _ = await go(runs, {"text": "x"})
+        [unknown] = [event for event in await told(runs, run, "call.outcome") if event.fields["outcome"] == "unknown"]
+        await runs.reconcile(run, unknown.fields["call"], happened=False, by="dana")
+        assert (await run.settled()).state == "done"
+        undo = await runs.compensate(run, by="lee")
+        assert (await undo.settled()).state == "done"
+    assert world.asked("cancel")[0] == (3, "paid 3")
+    assert (sorted(world.asked("cancel")), len(world.keys), world.count("pay")) == ([(1, "paid 1"), (1, "paid 1"), (3, "paid 3")], 3, 3)
+
+
+async def test_a_run_that_was_undone_is_not_gone_on_with(open_runs: OpenRuns, world: World) -> None:
+    """Else its effects would be given again as if they stood, and what it did from then on would never be undone."""
+    async with open_runs(booking(world)) as runs:
         run, _ = await go(runs, {"amount": 10, "text": "hi"})
         undo = await runs.compensate(run, by="lee")
-        assert (await undo.settled()).state == "failed"
-        assert world.count("cancel") == 0
+        await undo.settled()
+        with pytest.raises(Conflict, match=f"was undone by run {undo.run_id[:8]}"):
+            await runs.rerun(run, node="one", by="lee")
+        assert (await run.summary()).state == "done"
 
 
 async def test_when_there_is_nothing_to_undo_or_it_is_too_early(open_runs: OpenRuns, world: World) -> None:
@@ -347,3 +410,8 @@ async def test_an_unknown_effect_is_settled_first(open_runs: OpenRuns, world: Wo
         await runs.cancel(run, by="lee")
         with pytest.raises(Conflict, match="whether move happened is not known"):
             await runs.compensate(run, by="lee")
+        [intent] = await told(runs, run, "call.intent")
+        await runs.reconcile(run, intent.fields["call"], happened=True, result="moved", by="lee")
+        assert (await run.summary()).state == "cancelled"
+        assert (await (await runs.compensate(run, by="lee")).settled()).state == "done"
+        assert not await verify(runs.owner.store, run.run_id)
