@@ -21,6 +21,7 @@ def commands(story: Story) -> list[Next]:
         "parked": _parked,
         "failed": _failed,
         "done": _done,
+        "cancelled": _undoing,
         "paused": _going,
         "accepted": _going,
         "running": _going,
@@ -73,25 +74,37 @@ def _parked(story: Story) -> list[Next]:
     return [*repair, resume, cancel]
 
 
-def _answers(story: Story) -> list[Next]:
-    return [next for call in story.unknown for next in _answer(call)]
+def _answers(story: Story, again: str = "; it is made again") -> list[Next]:
+    return [next for call in story.unknown for next in _answer(call, again)]
 
 
-def _answer(call: Call) -> list[Next]:
+def _answer(call: Call, again: str) -> list[Next]:
     where = f"pointsman answer {call.call[:8]}"
     return [
         Next(f"{where} --happened --result JSON", f"{plain(call.target)} did happen, and this is what it answered"),
-        Next(f"{where} --did-not-happen", f"{plain(call.target)} did not happen; it is made again"),
+        Next(f"{where} --did-not-happen", f"{plain(call.target)} did not happen{again}"),
     ]
 
 
 def _failed(story: Story) -> list[Next]:
     ends = [step for step in story.steps if set(step.to) & {"failed", "quarantined"}]
-    return [_rerun(story, ends[-1].position, ends[-1].node)] if ends else []
+    again = [_rerun(story, ends[-1].position, ends[-1].node)] if ends and not story.undone else []
+    return [*again, *_undoing(story)]
 
 
 def _done(story: Story) -> list[Next]:
-    return [Next(f"pointsman show {story.short} --verify", "prove that the record is whole")]
+    return [Next(f"pointsman show {story.short} --verify", "prove that the record is whole"), *_undoing(story)]
+
+
+def _undoing(story: Story) -> list[Next]:
+    """How what an ended run did is undone: the run that does so, or how it is begun, once it is known what there is to undo."""
+    if story.undone:
+        return [Next(f"pointsman show {story.undone[:8]}", "see how far it is undone")]
+    if story.unknown:
+        return [Next(f"{step.command} --run {story.short}", step.why) for step in _answers(story, again="")]
+    done = [call.target for step in story.steps for call in step.calls if call.undone_by and call.outcome == "done" and not call.given]
+    names = ", ".join(map(plain, dict.fromkeys(reversed(done))))
+    return [Next(f"pointsman compensate {story.short}", f"undo what it did, the last first: {names}")] if done else []
 
 
 def _going(story: Story) -> list[Next]:

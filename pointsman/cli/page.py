@@ -127,6 +127,7 @@ def _head(story: Story) -> RenderableType:
 
 def _outcome(story: Story) -> list[tuple[str, Text]]:
     lines = [("reason", Text(clipped(story.reason, WIDE)))] if story.reason else []
+    lines += [("undone", Text(f"by run {story.undone[:8]}", "yellow"))] if story.undone else []
     return lines + _outputs("output", [value for value in story.outputs if value.new])
 
 
@@ -188,6 +189,7 @@ def _call(call: Call) -> list[tuple[str, Text]]:
     facts = [f"{call.verdict} by rule {plain(call.rule or '')}{f' over {others}' if others else ''}"] if call.verdict else []
     facts += [f"key {call.key[:8]}"] if call.key else []
     facts += [f"sent {call.sends} times under one key"] if call.sends > 1 else []
+    facts += [f"undone by {plain(call.undone_by)}"] if call.undone_by and call.outcome == "done" else []
     facts += [f"outcome told by {plain(call.told_by)}"] if call.told_by else []
     seconds = duration(float(call.spend["seconds"])) if "seconds" in call.spend else ""
     outcome = "given again, not repeated" if call.given else "no outcome on record" if call.outcome == "open" else call.outcome

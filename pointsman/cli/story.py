@@ -85,6 +85,8 @@ class Call:
     """How often it was sent under its key."""
     given: bool = False
     """True where a rerun was given the result of an earlier equal call."""
+    undone_by: str | None = None
+    """The tool that undoes it, where its contract names one."""
     told_by: str | None = None
     """Who found out whether it happened, where that was unknown."""
     egress: dict[str, Any] = field(default_factory=dict)
@@ -184,6 +186,8 @@ class Story:
     outputs: list[Value] = field(default_factory=list)
     reason: str | None = None
     """Why it failed, was set aside or cancelled."""
+    undone: str | None = None
+    """The run that undoes what it did, where one was begun."""
     failure: Failure | None = None
     questions: list[Ask] = field(default_factory=list)
     """Those that wait for a person."""

@@ -18,13 +18,13 @@ _CLOSING = ("run.waiting", "run.parked", "run.sealed", "run.failed", "run.cancel
 """What stands before a `run.opened` that follows in good order; any other opening took over from an owner that is gone."""
 
 
-def tell(summary: Summary, events: Sequence[Event], payloads: Mapping[str, Any]) -> Story:
-    """The story of a run from its row, its events, and its payloads (encoded trees by digest)."""
-    return _Teller(summary, events, payloads).told()
+def tell(summary: Summary, events: Sequence[Event], payloads: Mapping[str, Any], undone: str | None = None) -> Story:
+    """The story of a run from its row, its events, and its payloads (encoded trees by digest); `undone` is the run that undoes what it did."""
+    return _Teller(summary, events, payloads, undone).told()
 
 
 class _Teller:
-    def __init__(self, summary: Summary, events: Sequence[Event], payloads: Mapping[str, Any]) -> None:
+    def __init__(self, summary: Summary, events: Sequence[Event], payloads: Mapping[str, Any], undone: str | None) -> None:
         self._events = events
         self._payloads = payloads
         self._steps: dict[tuple[int, str], Step] = {}
@@ -39,7 +39,7 @@ class _Teller:
         self._repaired: set[str] = set()
         self._story = Story(
             summary.run_id, summary.graph, summary.state, summary.quarantined, summary.key, summary.version,
-            summary.accepted_at.isoformat(), summary.changed_at.isoformat(), events=len(events),
+            summary.accepted_at.isoformat(), summary.changed_at.isoformat(), events=len(events), undone=undone,
         )  # fmt: skip
 
     def told(self) -> Story:
@@ -52,7 +52,7 @@ class _Teller:
         open_asks = {approval.approval_id for approval in self._approvals.open()}
         unfinished = story.state not in ("done", "failed", "cancelled")
         story.questions = [ask for ask in self._asks.values() if ask.approval in open_asks and unfinished]
-        story.unknown = [call for call in self._calls.values() if call.unresolved and story.state in ("parked", "waiting")]
+        story.unknown = [call for call in self._calls.values() if call.unresolved and story.state not in ("accepted", "running")]
         story.seconds = float(worked(list(self._events)))
         total = Spend()
         for call in self._calls.values():
@@ -248,7 +248,7 @@ class _Teller:
         if call is None:
             fields = event.fields
             call = self._calls[name] = Call(name, event.position, fields.get("target", ""), fields.get("effect", "read"), event.branch)
-            call.matched = list(fields.get("matched", ()))
+            call.matched, call.undone_by = list(fields.get("matched", ())), fields.get("compensation")
             call.verdict, call.rule, call.key, call.request = (
                 fields.get("verdict"),
                 fields.get("rule"),

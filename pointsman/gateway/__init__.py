@@ -167,6 +167,7 @@ class Gateway:
             "verdict": decision.verdict.value,
             "rule": decision.rule,
             "matched": list(decision.matched) if len(decision.matched) > 1 else None,
+            "compensation": request.compensation,
             # An effect that is made once more after it was corrected in between is another one to the outside.
             "key": step.key(
                 self.journal.run_id, request.target, digest, k + self.tape.times(step.position, request.target, digest, k, step.ns)

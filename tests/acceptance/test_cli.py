@@ -224,11 +224,15 @@ def test_an_effect_nobody_knows_of_is_told_by_a_person(project: Project) -> None
 def test_what_a_run_did_is_undone_once(project: Project) -> None:
     project.letter("g.txt", "To:gus 3")
     run = project.json("run", "letters", "--input", '{"letter": "docs/g.txt"}')["run"]
+    assert f"pointsman compensate {run[:8]}\n      undo what it did, the last first: send_letter" in project.run("show", run).out
     undone = project.run("compensate", run, "--reason", "wrong address", "--json")
     assert (undone.code, undone.data["state"]) == (0, "done"), undone.err
     assert project.lines("recalled") == ["gus, sent to gus"]
     again = project.run("compensate", run)
     assert (again.code, project.lines("recalled")) == (0, ["gus, sent to gus"])
+    shown = project.run("show", run).out
+    assert f"undone by run {undone.data['run'][:8]}" in " ".join(shown.split())
+    assert "undone by recall_letter" in " ".join(shown.split()) and "pointsman compensate" not in shown
     shown = project.run("show", undone.data["run"]).out
     assert "recall_letter" in shown
     project.letter("h.txt", "nobody")
