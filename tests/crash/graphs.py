@@ -64,6 +64,18 @@ def post(to: str) -> list[str]:
     return [call(outside(), "post", to)["body"]]
 
 
+@tool(effect="send", key="key")
+def take_back(to: str, result: list[str], key: str = "") -> list[str]:
+    """Take back what was lent."""
+    return [call(outside(), "take_back", f"{to} {result}", key)["body"]]
+
+
+@tool(effect="send", sinks=("to",), key="key", compensate=take_back)
+def lend(to: str, key: str = "") -> list[str]:
+    """Lend something, once per key."""
+    return [call(outside(), "lend", to, key)["body"]]
+
+
 async def find_wired(to: str) -> list[str] | None:
     found = await asyncio.to_thread(happened, outside(), "wire", to)
     return None if found is None else [found["body"]]
@@ -133,6 +145,21 @@ def _loop() -> Any:
     flow.add_exits("look", limit=END)
     flow.add_exits("deliver", default="more")
     flow.add_conditional_edges("more", again, ["look", END])
+    return flow.compile()
+
+
+# lending: two effects, one after the other, each of which can be undone
+
+
+def _lending() -> Any:
+    flow = Workflow(State, name="lending", policy=EVERYTHING)
+    flow.add_node("first", effect(lend, reads=("to",), writes="receipts"))
+    flow.add_node("other", lambda state: {"to": f"{state['to']} as well"})
+    flow.add_node("second", effect(lend, reads=("to",), writes="receipts"))
+    flow.add_edge(START, "first")
+    flow.add_exits("first", default="other")
+    flow.add_edge("other", "second")
+    flow.add_exits("second", default=END)
     return flow.compile()
 
 
@@ -465,6 +492,7 @@ GRAPHS = {
         _agent(),
         _fan(),
         _loop(),
+        _lending(),
         _nest(),
         _sibling(),
         _flaky(),

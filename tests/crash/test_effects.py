@@ -62,6 +62,26 @@ async def test_an_effect_nobody_can_be_asked_about_is_left_to_a_person(
     await replays("blind", parked, seen)
 
 
+async def test_a_compensation_that_is_killed_at_every_commit_undoes_each_effect_once(crew: Crew, outside: Outside, url: str) -> None:
+    crew.send("lending", "undisturbed", input=TO).finished()
+    commits = len(crew.send("lending", "undisturbed", input=TO, compensate=True).finished()["commits"])
+    keys = {f"{when} commit {at}": {"at": at, "when": when} for at in range(1, commits + 1) for when in ("before", "after")}
+    crew.send("lending", *keys, input=TO).finished()
+    for key, switch in keys.items():
+        crew.send("lending", key, input=TO, switch=switch, compensate=True).killed()
+    assert set(crew.send("lending", *keys, input=TO, compensate=True).finished()["states"].values()) == {"done"}
+    async with Store.open(url) as store:
+        lent = {key: (await store.one("standing_by_key", "lending", key) or {})["run_id"] for key in ("undisturbed", *keys)}
+        undone = await look(store, outside, "lending.compensation", *lent.values())
+    meant = undone[lent["undisturbed"]].record["steps"]["compensate@1"]["calls"]
+    assert (len(keys) > 12, [call["outcome"] for call in meant]) == (True, ["done", "done"])
+    for key, run in lent.items():
+        seen = undone[run]
+        assert (seen.state, seen.applied("take_back"), seen.faults) == ("done", [1, 1], []), key
+        assert (seen.output["effects"][0]["arguments"], len(seen.output["undone"])) == ({"to": "x as well"}, 2), key
+        assert seen.record["steps"]["compensate@1"]["calls"] == meant, f"{key}: in another order, or once more"
+
+
 async def test_an_answer_that_never_came_leaves_the_effect_unknown_until_the_next_try(crew: Crew, outside: Outside, url: str) -> None:
     outside.plan("deliver", drop=1)
     assert crew.send("keyed", "run", input=TO).finished()["states"] == {"run": "parked"}

@@ -52,6 +52,8 @@ async def work(order: dict[str, Any]) -> dict[str, Any]:
         if "reconcile" in order:
             [intent] = [event for event in await runs.events(begun[0][1]) if event.kind == "call.intent"]
             await runs.reconcile(begun[0][1], intent.fields["call"], by="dana", **order["reconcile"])
+        if order.get("compensate"):
+            begun = [(key, await runs.compensate(run, by="dana")) for key, run in begun if await run.settled()]
         for key, run in begun:
             states[key] = (await run.settled()).state
     return {"states": states, "commits": switch.commits}
