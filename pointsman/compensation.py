@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 from pointsman import canonical
 from pointsman.acceptance import accept
 from pointsman.controlled import Controlled
-from pointsman.errors import BadInput, Conflict, Denied, Expired, LimitReached, NotFound, Rejected
+from pointsman.errors import BadInput, Conflict, Denied, Expired, LimitReached, NotFound, PointsmanError, Rejected
 from pointsman.event import Event
 from pointsman.gateway.tape import Recorded, Tape
 from pointsman.journal import draft_event, payloads_of
@@ -32,7 +32,7 @@ from pointsman.workflow import FAILED, Workflow
 SUFFIX = ".compensation"
 """What the name of a graph's compensation ends with; a run of it has the id of the run that it undoes for its key."""
 
-_EXITS = {Denied: "denied", Rejected: "rejected", Expired: "expired", LimitReached: "limit"}
+_EXITS: dict[type[PointsmanError], str] = {Denied: "denied", Rejected: "rejected", Expired: "expired", LimitReached: "limit"}
 """How a compensation ends at an effect that is not undone."""
 
 
@@ -150,7 +150,8 @@ def _effect(call: Recorded, payloads: Mapping[str, Any]) -> dict[str, Any]:
 
 def _policies(graph: Controlled, position: str) -> tuple[Policy, ...]:
     """The policies that had to let the call at a position pass: of its workflow and of those around it. What undoes it needs the same."""
-    found, builder = [graph.plan.rules.policy], graph.builder
+    found: list[Policy] = [graph.plan.rules.policy]
+    builder: Any = graph.builder
     for level in position.split("/"):
         part = getattr(builder, "parts", {}).get(level.partition("@")[0])
         if part is None:

@@ -210,7 +210,8 @@ class Playback:
 
     def _performing(self, found: Recorded, step: Step) -> Callable[[str], Any]:
         async def perform(_: str) -> Any:
-            if found.outcome == "failed" and not found.attempt:  # nobody knew then: the step ended by it, whatever its body makes of a failure
+            if found.outcome == "failed" and not found.attempt:
+                # Nobody knew then: the step ended by it, whatever its body makes of a failure.
                 step.error = OutcomeUnknown(f"whether {found.target} happened is not known", step=step.position)
             if found.outcome is None:  # its process died, and whoever went on did not ask again: nobody ever heard
                 await self.over.wait()

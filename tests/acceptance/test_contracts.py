@@ -311,7 +311,9 @@ async def test_an_undoing_goes_through_the_policy_and_goes_on_after_a_failure(op
 
 
 @pytest.mark.parametrize("kept", ["policy", "limits", "revoked"])
-async def test_what_may_not_be_undone_ends_it_there_and_a_rerun_under_other_rules_goes_on(open_runs: OpenRuns, world: World, kept: str) -> None:
+async def test_what_may_not_be_undone_ends_it_there_and_a_rerun_under_other_rules_goes_on(
+    open_runs: OpenRuns, world: World, kept: str
+) -> None:
     """The later effect is undone, the earlier one not: it says which and why, and what is undone is not undone twice."""
     free = Policy(allow(), version="2")
     first = {
@@ -356,8 +358,12 @@ async def test_what_agents_did_side_by_side_is_undone(open_runs: OpenRuns, world
         world.calls.append(("lost", amount))
         raise OSError("lost") if world.count("lost") == 1 else Refused("no")
 
-    below = triage(ScriptedModel([calls(("pay", {"amount": 3})), FOUND]), effects=(pay,), description="pays", reads=("task",), prompt="{task}")
-    model = ScriptedModel([calls(("pay", {"amount": 1}), ("pay", {"amount": 1}), ("lost", {"amount": 9})), calls(("clerk", {"task": "pay"})), FOUND])
+    below = triage(
+        ScriptedModel([calls(("pay", {"amount": 3})), FOUND]), effects=(pay,), description="pays", reads=("task",), prompt="{task}"
+    )
+    model = ScriptedModel(
+        [calls(("pay", {"amount": 1}), ("pay", {"amount": 1}), ("lost", {"amount": 9})), calls(("clerk", {"task": "pay"})), FOUND]
+    )
     async with open_runs(fenced(model, policy=Policy(allow()), effects=(pay, lost), agents={"clerk": below})) as runs:
         run, _ = await go(runs, {"text": "x"})
         [unknown] = [event for event in await told(runs, run, "call.outcome") if event.fields["outcome"] == "unknown"]
