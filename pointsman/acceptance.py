@@ -14,6 +14,7 @@ from pointsman.principal import check_name
 from pointsman.schema import Schema
 from pointsman.store import Transaction
 
+
 async def accept(
     owner: Owner,
     graph: str,

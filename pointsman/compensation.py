@@ -26,6 +26,7 @@ from pointsman.node import Given, Node, Outcome
 from pointsman.opening import FINISHED, standing
 from pointsman.outside import locked
 from pointsman.policy import Policy
+from pointsman.principal import check_name
 from pointsman.tool import WORLD_UNCHANGED, Contract
 from pointsman.workflow import FAILED, Workflow
 
@@ -90,10 +91,11 @@ def compensation_of(graph: Controlled) -> Controlled:
 
 
 async def begun(owner: Owner, graph: Controlled, run_id: str, *, by: str, reason: str) -> Mapping[str, Any]:
-    """How the compensation of a run of `graph` stands: accepted now, or before. Raises `Conflict`, `LeaseHeld` where it must not begin, or has nothing to undo.
+    """How the compensation of a run of `graph` stands: accepted now, or before. Raises `BadInput` where nobody is named, `Conflict`, `LeaseHeld` where it must not begin, or has nothing to undo.
 
     That it was begun goes on the record of the run that it undoes, in the same commit: neither can be without the other, and a rerun finds it.
     """
+    check_name(by, "nothing was undone")
     plan = compensation_of(graph).plan
     async with locked(owner, run_id) as run:
         if run.row["state"] not in FINISHED:

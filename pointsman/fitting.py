@@ -55,7 +55,7 @@ def fitting_arguments(
     return arguments, changed
 
 
-def fitting_result(graph: Controlled, tool: str, result: Any) -> Any:
+def fitting_result(graph: Controlled, result: Any, tool: str) -> Any:
     """`result` as what a call of `tool` answered. Raises `BadInput` where it could not have; of a tool that is nowhere declared that is not known."""
     contract = next((one for part in graph.parts for listed in part.contracts for one in listed.family() if one.name == tool), None)
     if contract is not None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ from pointsman.inbox import Item as Item
 from pointsman.journal import events_of, payloads_of
 from pointsman.lease import TTL, Owner
 from pointsman.policy.revocation import Revocation
-from pointsman.principal import check_name
 from pointsman.project import Project
 from pointsman.segment import owner_here
 from pointsman.usage import Usage, usage
@@ -183,7 +183,6 @@ class Runs:
 
     async def compensate(self, run: Run, *, by: str, reason: str = "") -> Run:
         """Undo a run's finished effects in reverse order; the run that does so, the same one however often it is asked for. Raises `BadInput`, `Conflict`, `NotFound`."""
-        check_name(by, "nothing was undone")
         return self._advanced(await compensation.begun(self.owner, self.graph(run.graph), run.run_id, by=by, reason=reason))
 
     async def fall_due(self, run: Run | None = None) -> Sequence[str]:
@@ -247,11 +246,8 @@ class Runs:
 
         Raises `BadInput` where its tool could not have answered so, `NotFound`, `Conflict`, `LeaseHeld`.
         """
-        graph = self.graph(run.graph)
-        goes_on = await outside.reconcile(
-            self.owner, run.run_id, call, happened=happened, result=lambda tool: fitting.fitting_result(graph, tool, result), by=by
-        )
-        if goes_on:
+        fits = partial(fitting.fitting_result, self.graph(run.graph), result)
+        if await outside.reconcile(self.owner, run.run_id, call, happened=happened, result=fits, by=by):
             await self.resume(run, by=by)
 
     async def row(self, run_id: str) -> Mapping[str, Any]:

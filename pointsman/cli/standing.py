@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pointsman.acceptance import COMPENSATION
 from pointsman.cli.advice import placed
 from pointsman.cli.desk import DONE, FINDING, Desk
 from pointsman.cli.page import ending
@@ -14,9 +13,7 @@ from pointsman.runs import Run, Runs, Summary
 
 async def story_of(runs: Runs, run: Run, summary: Summary | None = None) -> Story:
     """The story of a run as it stands now."""
-    undone = await runs.owner.store.one("standing_by_key", f"{run.graph}{COMPENSATION}", run.run_id)
-    told = await runs.events(run), await runs.payloads(run)
-    story = tell(summary or await run.summary(), *told, undone["run_id"] if undone is not None else None)
+    story = tell(summary or await run.summary(), await runs.events(run), await runs.payloads(run))
     story.next = placed(story.next, runs.project.place(run.graph))
     return story
 

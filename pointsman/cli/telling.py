@@ -18,13 +18,13 @@ _CLOSING = ("run.waiting", "run.parked", "run.sealed", "run.failed", "run.cancel
 """What stands before a `run.opened` that follows in good order; any other opening took over from an owner that is gone."""
 
 
-def tell(summary: Summary, events: Sequence[Event], payloads: Mapping[str, Any], undone: str | None = None) -> Story:
-    """The story of a run from its row, its events, and its payloads (encoded trees by digest); `undone` is the run that undoes what it did."""
-    return _Teller(summary, events, payloads, undone).told()
+def tell(summary: Summary, events: Sequence[Event], payloads: Mapping[str, Any]) -> Story:
+    """The story of a run from its row, its events, and its payloads (encoded trees by digest)."""
+    return _Teller(summary, events, payloads).told()
 
 
 class _Teller:
-    def __init__(self, summary: Summary, events: Sequence[Event], payloads: Mapping[str, Any], undone: str | None) -> None:
+    def __init__(self, summary: Summary, events: Sequence[Event], payloads: Mapping[str, Any]) -> None:
         self._events = events
         self._payloads = payloads
         self._steps: dict[tuple[int, str], Step] = {}
@@ -39,7 +39,7 @@ class _Teller:
         self._repaired: set[str] = set()
         self._story = Story(
             summary.run_id, summary.graph, summary.state, summary.quarantined, summary.key, summary.version,
-            summary.accepted_at.isoformat(), summary.changed_at.isoformat(), events=len(events), undone=undone,
+            summary.accepted_at.isoformat(), summary.changed_at.isoformat(), events=len(events),
         )  # fmt: skip
 
     def told(self) -> Story:
@@ -119,6 +119,10 @@ class _Teller:
         self._story.outputs = self._values(event, "output.")
         for value in self._story.outputs:
             value.new = (value.name, canonical.dumps(value.tree)) not in given
+
+    def _run_compensated(self, event: Event) -> None:
+        self._story.undone = event.fields["run"]
+        self._mark("undone", event, f"run {self._story.undone[:8]} was begun, which undoes what this one did")
 
     def _policy_changed(self, event: Event) -> None:
         self._mark("revoked", event, f"the {event.fields['revoked']} {event.fields['name']} was revoked")
