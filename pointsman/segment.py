@@ -211,7 +211,10 @@ class Segment:
         place = self.gateway.steps.place_of(error)
         what = error.what if isinstance(error, PointsmanError) else said(error) or type(error).__name__
         retryable = isinstance(error, ToolFailed | OutcomeUnknown) and error.retryable
-        payloads = {"error": journal.payload({"type": type(error).__name__, "what": what})}
+        told = {"type": type(error).__name__, "what": what}
+        if isinstance(error, PointsmanError) and error.remedy:
+            told["remedy"] = legible(error.remedy)
+        payloads = {"error": journal.payload(told)}
         affected = list(self.plan.descendants.get(place.node, ())) if place is not None else []
         position = place.position if place is not None else ""
         draft = journal.draft("run.parked", position, payloads=payloads, error=type(error).__name__, retryable=retryable, affected=affected)

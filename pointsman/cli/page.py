@@ -276,6 +276,7 @@ def _failure(failure: Failure) -> RenderableType:
     where = f"in {plain(failure.position)}" if failure.position else "between two steps"
     title = Text.assemble(("PARKED ", "bold red"), (where, "bold"), f" · {plain(failure.trouble.type)}")
     lines = [("error", Text(clipped(failure.trouble.what, WIDE), "red"))]
+    lines += [("do", Text(clipped(failure.trouble.remedy, WIDE), "bold"))] if failure.trouble.remedy else []
     lines += [("input", value_line(value, ROOM)) for value in failure.inputs]
     lines.append(("affects", Text(", ".join(map(plain, failure.affected)) or "nothing downstream")))
     return Group(title, grid(lines))

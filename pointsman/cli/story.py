@@ -29,6 +29,8 @@ class Trouble:
 
     type: str
     what: str
+    remedy: str | None = None
+    """What to do next, where it says so."""
 
 
 @dataclass(slots=True)
@@ -223,7 +225,8 @@ class Story:
         if self.unknown:
             return f"did {self.unknown[0].target} happen? Nobody knows"
         if self.failure is not None:
-            return f"{self.failure.node or self.failure.trouble.type}: {self.failure.trouble.what}"
+            trouble = self.failure.trouble
+            return f"{self.failure.node or trouble.type}: {trouble.what}{f'. Next: {trouble.remedy}' if trouble.remedy else ''}"
         if self.questions:
             ask = self.questions[0]
             what = ask.tool or str(ask.card.get("question", "") if isinstance(ask.card, dict) else "")

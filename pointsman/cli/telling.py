@@ -290,4 +290,5 @@ class _Teller:
         found = self._value(event, "error")
         if found is None or not isinstance(found.tree, dict):
             return None
-        return Trouble(str(found.tree.get("type", "")), str(found.tree.get("what", "")))
+        remedy = found.tree.get("remedy")
+        return Trouble(str(found.tree.get("type", "")), str(found.tree.get("what", "")), None if remedy is None else str(remedy))

@@ -51,6 +51,7 @@ from pydantic import BaseModel
 from typing_extensions import TypedDict
 
 from pointsman import QUARANTINED, InputFile, Policy, Workflow, allow, arg, ask, effect, tool
+from pointsman.errors import BadInput
 
 
 class Letter(BaseModel):
@@ -85,7 +86,8 @@ def send_letter(parsed: Letter, key: str = "") -> str:
     note("tried", key)
     if key not in (Path(os.environ["WORLD"]) / "sent").read_text():
         note("sent", f"{key} {parsed.to} {parsed.amount}")
-    time.sleep(float(os.environ.get("SLOW", "0")))
+    while "HELD" in os.environ and not (Path(os.environ["WORLD"]) / "go").exists():
+        time.sleep(0.01)
     return f"sent to {parsed.to}"
 
 
@@ -108,6 +110,8 @@ def parse(state: State) -> dict:
 
 
 def check(state: State) -> dict:
+    if not state["parsed"].amount:
+        raise BadInput("the amount is 0", remedy="ask who wrote it")
     if state["parsed"].amount < 0:
         raise ValueError(f"the amount {state['parsed'].amount} is negative")
     return {}
@@ -164,7 +168,7 @@ class Project:
         names = {"letters": "./graphs/letters.py:graph", "stamps": "./graphs/letters.py:stamps"}
         (root / "langgraph.json").write_text(json.dumps({"dependencies": ["."], "graphs": names}))
         (self.world / "sent").touch()
-        self.env = {"POINTSMAN_HOME": str(root / "h"), "WORLD": str(self.world), "COLUMNS": "100", "SLOW": "0"}
+        self.env = {"POINTSMAN_HOME": str(root / "h"), "WORLD": str(self.world), "COLUMNS": "100"}
         self._started = 0
         environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
         self._nursery = subprocess.Popen(
