@@ -20,7 +20,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl
 
-from pointsman.errors import Conflict, LeaseLost, OutcomeUnknown, PointsmanError, ToolFailed, said
+from pointsman.errors import Conflict, LeaseLost, OutcomeUnknown, PointsmanError, ToolFailed, legible, said
 from pointsman.event import Event
 from pointsman.gateway import KEY, Gateway, Rules
 from pointsman.home import open_owner

@@ -7,7 +7,6 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,9 @@ STYLE = {
 """Colours by state and outcome; every one of them also stands there as a word."""
 
 _TARGETS = {"__end__": "end"}
+
+_ASKED = 80
+"""Characters of the arguments with which a model asks for a call."""
 
 
 def page(story: Story) -> RenderableType:
@@ -139,18 +141,14 @@ def _outputs(label: str, values: list[Value]) -> list[tuple[str, Text]]:
 
 def _step(step: Step) -> RenderableType:
     depth = step.position.count("/")
-    seconds = (
-        duration((datetime.fromisoformat(step.ended) - datetime.fromisoformat(step.began)).total_seconds())
-        if step.ended
-        else _unended(step)
-    )
+    seconds = duration(step.seconds) if step.ended else _unended(step)
     notes = [f"branch {step.branch}"] if step.branch else []
     notes += [f"{step.tries} tries"] if step.tries > 1 else []
     notes += ["unchanged: recorded output kept"] if step.unchanged else [seconds]
     title = Text.assemble(
         (f"{step.number:>3}  ", "dim"),
         (plain(step.position), "bold"),
-        ("   " + " · ".join(notes), "dim" if step.ended else "red" if step.trouble else "yellow"),
+        ("   " + " · ".join(filter(None, notes)), "dim" if step.ended or step.inner else "red" if step.trouble else "yellow"),
     )
     lines = _inputs(step.inputs)
     lines += [line for call in step.calls for line in _call(call)]
@@ -165,7 +163,9 @@ def _step(step: Step) -> RenderableType:
 def _unended(step: Step) -> str:
     if step.trouble is not None:
         return "failed"
-    return "waits for a person" if any(ask.state == "open" for ask in step.asks) else "not finished"
+    if any(ask.state == "open" for ask in step.asks):
+        return "waits for a person"
+    return "" if step.inner else "not finished"
 
 
 def _inputs(values: list[Value]) -> list[tuple[str, Text]]:
@@ -214,11 +214,13 @@ def _call(call: Call) -> list[tuple[str, Text]]:
 
 def _gave(call: Call) -> str:
     tree = call.result.tree if call.result is not None else None
-    if (
-        call.effect == "model" and isinstance(tree, dict) and "content" in tree
-    ):  # by the name that the model gave itself: `recorded:…` is none
-        return f"{plain(str(tree.get('model') or call.target))} gave {preview(tree['content'] or tree, ROOM)}"
-    return f"gave {preview(tree, ROOM)}"
+    if call.effect != "model" or not isinstance(tree, dict) or "content" not in tree:
+        return f"gave {preview(tree, ROOM)}"
+    model = plain(str(tree.get("model") or call.target))  # the name that it gave itself: `recorded:…` is none
+    asked = ", ".join(f"{plain(one['name'])} {preview(one['args'], _ASKED)}" for one in tree.get("tool_calls", ()))
+    if asked:
+        return f"{model} asked for {asked}" + (f" and said {preview(tree['content'], ROOM)}" if tree["content"] else "")
+    return f"{model} gave {preview(tree['content'] or tree, ROOM)}"
 
 
 def sent_to(egress: Mapping[str, Any]) -> str:

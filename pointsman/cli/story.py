@@ -6,6 +6,7 @@ Values stand as encoded trees (see `pointsman.canonical`), so that JSON keeps a 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any
 
 from pointsman.tool import WORLD_UNCHANGED
@@ -111,7 +112,10 @@ class Step:
     """How many reruns had begun."""
     began: str
     ended: str | None = None
+    inner: bool = False
+    """True for a step of a plain graph that a node's body ran, such as an agent's turn: of that only its calls are on record, and no end."""
     tries: int = 1
+    """How often it was begun anew after it had failed; going on after a question or a crash is the same try."""
     exit: str | None = None
     decided_by: str | None = None
     """Who chose what came next: code · rule · human · model."""
@@ -128,6 +132,11 @@ class Step:
     guards: list[str] = field(default_factory=list)
     """What guards said, a line each; those that let things pass say so too."""
     what: str = "step"
+
+    @property
+    def seconds(self) -> float | None:
+        """From its beginning to its end, waiting included; None where it has no end."""
+        return None if self.ended is None else (datetime.fromisoformat(self.ended) - datetime.fromisoformat(self.began)).total_seconds()
 
 
 @dataclass(slots=True)

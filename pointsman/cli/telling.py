@@ -28,6 +28,7 @@ class _Teller:
         self._events = events
         self._payloads = payloads
         self._steps: dict[tuple[int, str], Step] = {}
+        self._tries: dict[tuple[int, str], set[str]] = {}
         self._calls: dict[str, Call] = {}
         self._asks: dict[str, Ask] = {}
         self._approvals = Approvals()
@@ -134,9 +135,10 @@ class _Teller:
         step = self._steps.get(place)
         if step is None:
             step = self._steps[place] = Step(len(self._steps) + 1, event.position, event.fields["node"], event.branch, event.time)
+            step.inner = "version" not in event.fields
             self._story.chapters.append(step)
-        else:
-            step.tries, step.trouble = step.tries + 1, None
+        self._tries.setdefault(place, set()).add(event.fields["attempt"])
+        step.tries, step.trouble = len(self._tries[place]), None
         step.inputs = self._values(event, "input.")
         step.unchanged = self._is_unchanged(event)
         self._starts[event.position] = (event.branch, event)

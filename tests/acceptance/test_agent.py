@@ -17,8 +17,11 @@ from langchain.agents.middleware import (
 )
 from langchain_core.messages import AIMessage
 from langgraph.types import RetryPolicy
+from rich.console import Console
 
 from pointsman import Limits, Policy, allow, arg, ask, deny, tool
+from pointsman.cli.page import page
+from pointsman.cli.telling import tell
 from pointsman.errors import BadInput, ModelBusy, ToolFailed
 from pointsman.evaluation.journaled import trace_of
 from pointsman.evaluation.replay import replay
@@ -76,6 +79,13 @@ async def test_parallel_calls_that_ask_are_answered_each_for_itself(open_runs: O
         again = await replay(graph, await trace_of(runs, run))
         assert again.identical, again.data()
         assert (len(model.seen), world.asked("pay")) == (2, [2, 1])
+        console = Console(width=200)
+        with console.capture() as printed:
+            console.print(page(tell(await run.summary(), await runs.events(run), await runs.payloads(run))))
+        shown = " ".join(printed.get().split())
+    assert "scripted asked for pay {amount: 1}, look {x: 7}, pay {amount: 2}, pay {amount: 1}" in shown
+    assert "not finished" not in shown, "the turns of an agent have no end of their own"
+    assert "tries" not in shown, "going on after an answer is no new try"
 
 
 async def test_a_yes_that_comes_while_a_sibling_works_is_not_missed(open_runs: OpenRuns, world: World) -> None:
