@@ -43,9 +43,28 @@ class Controlled(CompiledStateGraph[Any, Any, Any, Any]):
 
     def lint(self, roles: Roles | None = None) -> list[Finding]:
         """What is wrong or odd about its policy; with `roles`, also about who is to decide. Tools are not looked up where a plain graph in it may call others."""
-        known = all(hasattr(builder, "parts") for builder in self._builders())
-        tools = {contract.name: contract.effect for part in self.parts for one in part.contracts for contract in one.family()}
-        return lint(self.plan.rules.policy, tools=tools if known else None, roles=roles)
+        return lint(self.plan.rules.policy, tools=self.tools if self.knows_its_tools else None, roles=roles)
+
+    @property
+    def tools(self) -> dict[str, str]:
+        """The tools of its nodes, those that show and undo what others do among them: name to effect class."""
+        return {contract.name: contract.effect for part in self.parts for one in part.contracts for contract in one.family()}
+
+    @property
+    def agents(self) -> set[str]:
+        """The names under which its agents ask others below them."""
+        return {name for part in self.parts for name in (part.declared or {}).get("agents", ())}
+
+    @property
+    def knows_its_tools(self) -> bool:
+        """Whether no plain graph in it may call others."""
+        return all(hasattr(builder, "parts") for builder in self._builders())
+
+    @property
+    def rules(self) -> set[str]:
+        """The ids of the rules that decide in it."""
+        policies = [self.plan.rules.policy, *(policy for part in self.parts for policy in part.policies)]
+        return {rule for policy in policies for rule in policy.ids}
 
     def _builders(self) -> list[Any]:
         return [self.builder, *(getattr(below, "builder", None) for _, below in self.get_subgraphs(recurse=True))]
@@ -99,6 +118,26 @@ class Controlled(CompiledStateGraph[Any, Any, Any, Any]):
         self._refuse_update(config)
         return await super().abulk_update_state(config, supersteps)
 
+    def get_state(self, config: RunnableConfig, *, subgraphs: bool = False) -> Any:
+        """As LangGraph's, where a server or an engine gave it a checkpointer. Raises `Conflict` elsewhere, as do its three siblings."""
+        self._refuse_reading(config)
+        return super().get_state(config, subgraphs=subgraphs)
+
+    async def aget_state(self, config: RunnableConfig, *, subgraphs: bool = False) -> Any:
+        """As `get_state`."""
+        self._refuse_reading(config)
+        return await super().aget_state(config, subgraphs=subgraphs)
+
+    def get_state_history(self, config: RunnableConfig, **options: Any) -> Any:
+        """As `get_state`."""
+        self._refuse_reading(config)
+        return super().get_state_history(config, **options)
+
+    def aget_state_history(self, config: RunnableConfig, **options: Any) -> Any:
+        """As `get_state`."""
+        self._refuse_reading(config)
+        return super().aget_state_history(config, **options)
+
     def get_graph(self, config: RunnableConfig | None = None, *, xray: int | bool = False) -> Any:
         """The graph as it is drawn: without the node that only reruns use, and each edge of a node with every exit that leads along it."""
         graph = super().get_graph(config, xray=xray)
@@ -119,6 +158,14 @@ class Controlled(CompiledStateGraph[Any, Any, Any, Any]):
         """Whether LangGraph may stop between two nodes."""
         here = (self.interrupt_before_nodes, self.interrupt_after_nodes, options.get("interrupt_before"), options.get("interrupt_after"))
         return any(here)
+
+    def _refuse_reading(self, config: RunnableConfig) -> None:
+        if not self.checkpointer and "__pregel_checkpointer" not in config.get("configurable", {}):
+            raise Conflict(
+                f"workflow {self.plan.name!r} keeps the state of its runs in the project's PostgreSQL, which a compiled graph does not open by itself",
+                undone="nothing was read",
+                remedy="`async with Runs.open() as runs`: `await runs.get(THREAD)`, then `runs.events` and `runs.payloads`; or `pointsman show THREAD`",
+            )
 
     def _refuse_update(self, config: RunnableConfig) -> None:
         if "__pregel_checkpointer" not in config.get("configurable", {}):

@@ -7,8 +7,11 @@ others with the first call that it strikes. A process that dies in between leave
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pointsman.approval import Approval, Approvals, expired
-from pointsman.errors import BadInput
+from pointsman.controlled import Controlled
+from pointsman.errors import BadInput, NotFound
 from pointsman.event import Event
 from pointsman.gateway.permits import changed
 from pointsman.journal import draft_event
@@ -35,6 +38,24 @@ async def revoke(owner: Owner, kind: str, name: str, *, by: str, reason: str) ->
     return revocation, [
         row["run_id"] for row in await owner.store.fetch("runs_with_standing_approvals") if await _void(owner, row["run_id"], revocation)
     ]
+
+
+async def check_known(owner: Owner, graphs: Iterable[Controlled], kind: str, name: str) -> None:
+    """Raises `NotFound` for a tool or a rule that none of the workflows has and no call on record names: a slip of the pen would revoke nothing, and say it did.
+
+    Who acts need not be known anywhere, models are chosen elsewhere, and a plain graph calls what it likes: such names are taken as they are.
+    """
+    loaded = list(graphs)
+    if kind == "principal" or ":" in name or not all(graph.knows_its_tools for graph in loaded):
+        return
+    known = {name for graph in loaded for name in ((*graph.tools, *graph.agents) if kind == "tool" else graph.rules)}
+    if not known or name in known or await owner.store.fetch("calls_on_record", kind == "tool", name, name):
+        return
+    raise NotFound(
+        f"no workflow of this project has a {kind} {name!r}, and no call on record names one",
+        undone="nothing was revoked",
+        remedy=f"{kind}s there are: {', '.join(sorted(known))}",
+    )
 
 
 async def revocations(owner: Owner) -> list[Revocation]:

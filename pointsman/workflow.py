@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -77,13 +78,16 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         self._choosers: dict[str, list[tuple[Callable[..., Any], dict[Any, str]]]] = {}
         self._undeclared: list[str] = []
         self._handlers: dict[str, tuple[str, ...]] = {}
-        self._unbounded: list[str] = []
+        self._senders: list[tuple[str, int | None]] = []
+        """What sends, and how much at most at once."""
 
     def add_node(
-        self, node: Any, action: Any = None, *, max_visits: int | None = None, guards: tuple[Guard, ...] = (), **options: Any
-    ) -> Self:
-        """Add a node: a name with a kind (`effect(…)`, `code(…)`), a plain function, or a compiled graph. `max_visits` bounds how often a run may come by.
+        self, node: Any, action: Any = None, *, max_visits: int | None = None, max_items: int | None = None, guards: tuple[Guard, ...] = (),
+        **options: Any,
+    ) -> Self:  # fmt: skip
+        """Add a node: a name with a kind (`effect(…)`, `code(…)`), a plain function, or a compiled graph.
 
+        `max_visits` bounds how often a run may come by, `max_items` how many `Send`s a `Command` of its function may give at once.
         `guards` examine what it receives and writes, and the calls made in it, after those of the workflow.
         """
         if not isinstance(node, str):
@@ -95,6 +99,9 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         self._guards[node] = tuple(dict.fromkeys((*self.guards, *guards)))
         part = guarded(action if isinstance(action, Node) else code(action), self._guards[node])
         part.name, part.max_visits, part.policies, part.around = node, max_visits, (self.policy,), self.limits
+        part.max_items = sys.maxsize if max_items is None and self.exploratory else max_items
+        if part.kind == "code" and (max_items is not None or sends(part.subject)):
+            self._senders.append((node, max_items))
         part.model = self.model if part.model is None else part.model
         declared = options.pop("destinations", None)
         part.targets = tuple(declared) if declared is not None else command_targets(part.subject) if part.kind == "code" else ()
@@ -135,8 +142,8 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
             self._undeclared.append(source)
         for target in declared.values():
             self._ensured(target)
-        if max_items is None and sends(function):
-            self._unbounded.append(source)
+        if max_items is not None or sends(function):
+            self._senders.append((source, max_items))
         self._routers.append(function)
         self._branches.setdefault(source, []).extend(declared.values())
         choose = router(path, declared, max_items, unbounded=self.exploratory)
@@ -159,7 +166,7 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
             checkpointer = None
         shape = self._shape()
         own = {contract.name: contract.effect for part in self.parts.values() for one in part.contracts for contract in one.family()}
-        findings = unsound(shape) + self._blind_guards() + self._lost_writes()
+        findings = unsound(shape) + self._blind_guards() + self._foreign_fields()
         findings += [f"policy, {fault}" for fault in lint(self.policy, tools=own) if fault.wrong]
         if findings and not self.exploratory:
             raise UnsafeGraph(self.name, findings)
@@ -196,13 +203,17 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
             if each.on in ("input", "output") and not each.takes.keys() <= fields
         ]
 
-    def _lost_writes(self) -> list[str]:
-        """Fields that nodes write and no state has: LangGraph would drop them without a word, the receipt of an effect too."""
+    def _foreign_fields(self) -> list[str]:
+        """Fields that nodes write or read and no state has: LangGraph would drop them without a word, the receipt of an effect too, and a node would wait for a value in vain."""
         known = {*self.channels, *self.managed}
         return [
-            f"{name}: writes {', '.join(lost)}, which the state does not have; add it to the state, or mend writes="
+            f"{name}: {verb} {', '.join(foreign)}, which the state does not have; add it to the state, or mend {where}"
             for name, part in self.parts.items()
-            if (lost := sorted({*(part.writes or ())} - known))
+            for verb, where, fields in (
+                ("writes", "writes=", part.writes),
+                ("reads", "shows=" if part.kind == "question" else "reads=", part.reads),
+            )
+            if (foreign := sorted({*(fields or ())} - known))
         ]
 
     def _wire(self) -> None:
@@ -231,7 +242,7 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
                 arrows[handler] = list(self._handlers.get(name, ()))
         unique = {name: tuple(dict.fromkeys(targets)) for name, targets in arrows.items()}
         ends = frozenset(name for name in self.nodes if name not in self.parts)
-        return Shape(self.name, self.parts, unique, tuple(self._undeclared), tuple(self._unbounded), ends)
+        return Shape(self.name, self.parts, unique, tuple(self._undeclared), tuple(self._senders), ends)
 
     def _plan(self, shape: Shape) -> Plan:
         schema = Schema(self.state_schema)
@@ -251,6 +262,7 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         modules = {module for module, _ in schema.classes()}
         facts = {
             "nodes": {name: [part.version, part.max_visits, dict(part.routes)] for name, part in self.parts.items()},
+            "items": sorted([source, bound or 0] for source, bound in self._senders),
             "edges": {name: list(targets) for name, targets in shape.arrows.items()},
             "routers": [code_digest(router) for router in self._routers],
             "policy": self.policy.data(),

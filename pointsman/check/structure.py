@@ -20,8 +20,8 @@ class Shape:
     """Declared targets of each node and of START."""
     undeclared: tuple[str, ...] = ()
     """Sources of conditional edges without a path map."""
-    unbounded_sends: tuple[str, ...] = ()
-    """Sources of edges that send without `max_items`."""
+    senders: tuple[tuple[str, int | None], ...] = ()
+    """Nodes and sources of edges that send, and how much at most at once; None where they do not say."""
     terminals: frozenset[str] = field(default_factory=frozenset)
 
 
@@ -31,7 +31,16 @@ def unsound(shape: Shape) -> list[str]:
         f"{source}: its conditional edges do not say where they lead; give add_conditional_edges a list of targets"
         for source in shape.undeclared
     ]
-    findings += [f"{source}: sends without a bound; give add_conditional_edges max_items=" for source in shape.unbounded_sends]
+    findings += [
+        f"{source}: sends without a bound; give its add_conditional_edges, or the add_node of a function that sends itself, max_items="
+        for source, bound in shape.senders
+        if bound is None
+    ]
+    findings += [
+        f"{source}: max_items={bound}, so it could never send; let it be 1 or more"
+        for source, bound in shape.senders
+        if bound is not None and bound < 1
+    ]
     findings += _unknown(shape)
     findings += [
         f"{name}: no edge leads to it; add one from START or another node, or remove it"

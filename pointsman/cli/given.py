@@ -136,7 +136,17 @@ def _typed(text: str, before: Any) -> Any:
 
 
 def _parsed(text: str) -> Any:
-    return json.loads(text, parse_float=Decimal, parse_constant=_no_number)
+    return json.loads(text, parse_float=Decimal, parse_constant=_no_number, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, each of whose names is there once. Raises `BadInput`."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = sorted({name for place, (name, _) in enumerate(pairs) if name in dict(pairs[:place])})
+        what = f"the JSON gives {', '.join(map(repr, twice))} twice, and which value is meant nobody can tell"
+        raise BadInput(what, undone="nothing was started or changed", remedy="give each name once")
+    return found
 
 
 def _no_number(name: str) -> Any:

@@ -88,6 +88,7 @@ def revoke(
                 _list(desk, await runs.revocations())
                 return DONE
             person = runs.project.roles.acting(by)
+            await _check_known(runs, tool, rule)
             touched = await runs.revoke(principal=principal, tool=tool, rule=rule, by=person.name, reason=reason)
             for run in touched:
                 await run.settled()
@@ -97,6 +98,22 @@ def revoke(
         return DONE
 
     perform(command, json)
+
+
+async def _check_known(runs: Any, tool: str | None, rule: str | None) -> None:
+    """Refuse a name that means nothing here; where a workflow cannot be loaded, nobody can tell."""
+    from pointsman.errors import PointsmanError
+    from pointsman.revoking import check_known
+
+    kind, name = ("tool", tool) if tool is not None else ("rule", rule)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            graphs = [runs.graph(graph) for graph in runs.project.graphs]
+    except PointsmanError:
+        return
+    if name is not None:
+        await check_known(runs.owner, graphs, kind, name)
 
 
 def _list(desk: Desk, revoked: Any) -> None:

@@ -75,7 +75,7 @@ class Change:
         version = f"{node.version} {self.kind}"
         if self.kind == "node":
             new = self.value if isinstance(self.value, Node) else replace(node, subject=self.value, execute=code(self.value).execute)
-            kept = ("name", "max_visits", "routes", "targets", "edges", "policies", "schema", "around")
+            kept = ("name", "max_visits", "max_items", "routes", "targets", "edges", "policies", "schema", "around")
             return replace(new, version=version, **{name: getattr(node, name) for name in kept})
         running: Any = copy.copy(node.execute)
         if not hasattr(running, "prompt"):

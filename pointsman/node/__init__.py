@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,6 +81,8 @@ class Node:
     """What an agent can be asked for, where another one calls it."""
     name: str = ""
     max_visits: int | None = None
+    max_items: int | None = None
+    """How many `Send`s its function may give at once; None for none."""
     routes: dict[str, str] = field(default_factory=dict)
     """Exit to target, as `add_exits` declared."""
     targets: tuple[str, ...] = ()
@@ -221,15 +223,7 @@ def _finish(node: Node, step: Step, gateway: Gateway, outcome: Outcome) -> Any:
     written = _named(node, step, gateway, outcome.update)
     update, gotos = parts_of(written)
     _check_writes(node, step, update)
-    for target in gotos:
-        name = target.node if isinstance(target, Send) else target
-        if name not in node.targets:
-            raise BadInput(
-                f"node {node.name} sent the run to {name!r}, which it does not declare",
-                step=step.position,
-                undone="the run did not go there",
-                remedy="declare targets: `-> Command[Literal[…]]`, or add_node(…, destinations=(…,))",
-            )
+    _check_targets(node, step, gotos)
     step.exit, step.reason, step.decided_by = outcome.exit, outcome.reason or str(update.get("reason") or ""), outcome.decided_by
     journal = gateway.journal
     payloads = {f"output.{name}": journal.payload(value) for name, value in update.items()}
@@ -251,6 +245,27 @@ def _named(node: Node, step: Step, gateway: Gateway, update: Any) -> Any:
         return update
     named = naming(f"{gateway.journal.run_id}\n{step.position}")
     return changed(update, lambda name, value: named(value) if name in merged and not isinstance(value, Overwrite) else value)
+
+
+def _check_targets(node: Node, step: Step, gotos: Sequence[Any]) -> None:
+    for target in gotos:
+        name = target.node if isinstance(target, Send) else target
+        if name not in node.targets:
+            raise BadInput(
+                f"node {node.name} sent the run to {name!r}, which it does not declare",
+                step=step.position,
+                undone="the run did not go there",
+                remedy="declare targets: `-> Command[Literal[…]]`, or add_node(…, destinations=(…,))",
+            )
+    items = sum(1 for target in gotos if isinstance(target, Send))
+    if items > (node.max_items or 0):
+        bound = "it says no bound" if node.max_items is None else f"its max_items is {node.max_items}"
+        raise BadInput(
+            f"node {node.name} sent {items} items at once, where {bound}",
+            step=step.position,
+            undone="none of them was begun",
+            remedy="give its add_node max_items=, or send fewer",
+        )
 
 
 def _check_writes(node: Node, step: Step, update: Mapping[str, Any]) -> None:

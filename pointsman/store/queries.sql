@@ -157,6 +157,11 @@ SELECT * FROM pointsman.revoke(%s, %s, %s, %s)
 -- name: revocations
 SELECT * FROM pointsman.revocation ORDER BY number
 
+-- name: calls_on_record
+-- Whether a call of this tool, or one that this rule decided, is on record.
+SELECT 1 FROM pointsman.journal
+WHERE kind IN ('call.intent', 'call.denied') AND CASE WHEN %s THEN fields::json ->> 'target' = %s ELSE fields::json ->> 'rule' = %s END LIMIT 1
+
 -- name: runs_with_standing_approvals
 SELECT DISTINCT a.run_id FROM pointsman.approval a JOIN pointsman.run r USING (run_id)
 WHERE a.state IN ('open', 'approved') AND a.tool <> '' AND r.state NOT IN ('done', 'failed', 'cancelled')

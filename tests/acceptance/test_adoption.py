@@ -8,19 +8,20 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, RemoveMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
-from langgraph.graph import START, StateGraph
+from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 from langgraph.runtime import Runtime
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
-from langgraph.types import Command
+from langgraph.types import Command, Send
 from typing_extensions import TypedDict
 
 from pointsman import Workflow
-from pointsman.errors import BadInput
-from tests.acceptance.world import OpenRuns
+from pointsman.errors import BadInput, Conflict
+from tests.acceptance.world import OpenRuns, drained, error_of, go, line, output, thread, told
 
 pytestmark = pytest.mark.anyio
+
 
 Build = Callable[[Any], Any]
 """Makes a compiled graph of `StateGraph` or of `Workflow`."""
@@ -216,3 +217,34 @@ async def test_messages_come_back_from_the_record_and_into_it_by_hand(open_runs:
                 await runs.start("line", wrong)
             with pytest.raises(BadInput, match="messages"):
                 await runs.rerun(run, node="look", patch=wrong, by="lee")
+
+
+async def test_who_asks_a_graph_for_the_state_of_a_run_is_told_where_it_is(open_runs: OpenRuns) -> None:
+    graph = line(("work", lambda state: {"text": "done"}))
+    async with open_runs(graph):
+        await graph.ainvoke({}, thread("t"))
+        for read in (graph.aget_state, lambda place: drained(graph.aget_state_history(place))):
+            with pytest.raises(Conflict, match=r"pointsman show THREAD"):
+                await read(thread("t"))
+        for look in (graph.get_state, graph.get_state_history):
+            with pytest.raises(Conflict, match=r"Runs\.open"):
+                look(thread("t"))
+
+
+@pytest.mark.parametrize("items", [2, 3])
+async def test_a_command_that_sends_is_held_to_its_bound_before_anything_is_begun(open_runs: OpenRuns, items: int) -> None:
+    def spread(state: State) -> Command[Literal["part"]]:
+        return Command(goto=[Send("part", {"count": number}) for number in range(items)])
+
+    flow = Workflow(State, name="flow")
+    flow.add_node("spread", spread, max_items=2)
+    flow.add_node("part", lambda state: {"log": [state["count"]]})
+    flow.add_edge(START, "spread").add_edge("part", END)
+    async with open_runs(flow.compile()) as runs:
+        run, summary = await go(runs)
+        if items == 2:
+            assert (await output(runs, run))["log"] == [0, 1]
+            return
+        assert summary.state == "parked"
+        assert "sent 3 items at once, where its max_items is 2" in (await error_of(runs, run))["what"]
+        assert {event.fields["node"] for event in await told(runs, run, "step.started")} == {"spread"}

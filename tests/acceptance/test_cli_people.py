@@ -293,6 +293,9 @@ def test_revoke_takes_effect_in_a_process_that_is_waiting(project: Project) -> N
     question = started(project, "single", "eve")
     assert "Nothing is revoked" in project.run("revoke").out
     assert project.run("revoke", "--tool", "pay", "--rule", "ask-1").code == 2
+    for kind in ("tool", "rule"):
+        slip = project.run("revoke", f"--{kind}", "pya")
+        assert (slip.code, f"has a {kind} 'pya'" in slip.err, "nothing was revoked" in slip.err) == (2, True, True), slip.out + slip.err
     revoked = project.run("revoke", "--tool", "pay", "--reason", "the bank is closed")
     assert (revoked.code, "questions of" in revoked.out) == (0, True), revoked.out + revoked.err
     assert project.run("approve", question, "--as", "dana").code == 1

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from langgraph.graph import END, START, StateGraph
 from typing_extensions import TypedDict
 
-from pointsman import FAILED, Command, Send, Workflow, allow, effect, tool
+from pointsman import FAILED, Command, Send, Workflow, allow, code, effect, question, tool
 from pointsman.check import Shape, supersteps, unsound
 from pointsman.errors import BadInput, UnsafeGraph
 from pointsman.node import Node
@@ -196,6 +196,19 @@ def test_edges_that_send_from_the_start_need_a_bound_as_well() -> None:
     assert any("sends without a bound" in finding for finding in findings(made))
 
 
+def spread(state: State) -> Command[Literal["a"]]:
+    return Command(goto=[Send("a", state)])
+
+
+@pytest.mark.parametrize(("bound", "finding"), [(None, "b: sends without a bound"), (0, "b: max_items=0, so it could never send"), (1, "")])
+def test_whatever_sends_has_a_bound_that_lets_something_through(bound: int | None, finding: str) -> None:
+    by_edge = flow("a", "b").add_conditional_edges("b", send_all, ["a"], max_items=bound)
+    by_node = flow("a").add_node("b", spread, max_items=bound)
+    for made in (by_edge, by_node):
+        found = findings(made.add_edge(START, "b").add_edge("a", END))
+        assert [told[: len(finding)] for told in found] == ([finding] if finding else [])
+
+
 def test_every_finding_is_listed_in_one_error() -> None:
     made = flow("a", "b").add_node("send", effect(deliver, reads=("name",))).add_edge(START, "a").add_conditional_edges("a", choose)
     with pytest.raises(UnsafeGraph) as caught:
@@ -311,6 +324,16 @@ def test_a_field_that_is_written_and_that_no_state_has_is_told() -> None:
     assert findings(made) == ["a: writes receipt, which the state does not have; add it to the state, or mend writes="]
     private = flow().add_node("a", effect(deliver, reads=("name",), writes="note")).add_node("b", reads_note)
     assert findings(private.add_edge(START, "a").add_exits("a", default="b")) == []
+
+
+def test_a_field_that_is_read_and_that_no_state_has_is_told() -> None:
+    asks = question("Well?", shows=("title",), returns=str, writes="name")
+    made = flow().add_node("a", code(step, reads=("name", "title"))).add_node("b", asks)
+    made.add_edge(START, "a").add_edge("a", "b").add_exits("b", default=END)
+    assert findings(made) == [
+        "a: reads title, which the state does not have; add it to the state, or mend reads=",
+        "b: reads title, which the state does not have; add it to the state, or mend shows=",
+    ]
 
 
 def test_a_bound_that_lets_nothing_run_is_told() -> None:

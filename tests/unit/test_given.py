@@ -35,6 +35,19 @@ def test_another_input_is_refused_and_no_run_was_started(given: str, why: str) -
     assert refused.value.undone == "no run was started"
 
 
+def test_a_name_that_is_given_twice_is_refused_whatever_it_is_typed_for() -> None:
+    twice = '{"a": {"b": 1, "c": 2, "b": 3}}'
+    for read in (
+        an_input,
+        a_value,
+        a_result,
+        lambda text: a_typed(text, text=False),
+        lambda text: a_patch([f"note={text}"], {"note": "x"}),
+    ):
+        with pytest.raises(BadInput, match="gives 'b' twice"):
+            read(twice)
+
+
 def test_a_value_is_json_a_file_of_it_or_what_comes_on_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "value.json"
     file.write_text('"ACME"')
