@@ -19,13 +19,13 @@ from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from pointsman.body import in_thread
-from pointsman.errors import BadInput, ModelBusy, NotAllowed
+from pointsman.errors import BadInput, ModelBusy, ModelFailed, NotAllowed
 from pointsman.model import answer
 from pointsman.model.call import ModelCall
 from pointsman.model.choice import check, choose, direct, model_data
 from pointsman.model.failure import failure
 from pointsman.model.payload import output_cap, payload_of
-from pointsman.tool import passed, port, running_loop
+from pointsman.tool import RESULT_BYTES, passed, port, running_loop
 
 __all__ = ["TIMEOUT", "ModelCall", "check", "choose", "controlled", "model_data", "target_of"]
 
@@ -121,7 +121,11 @@ class _Door(_Base):
 
         async def once(sent: Mapping[str, Any]) -> dict[str, Any]:
             whole: ChatGenerationChunk | None = None
+            size = 0
             async for part in self._door_parts(messages, stop, sent):
+                size += answer.size(part)
+                if size > RESULT_BYTES:  # it may never end
+                    raise ModelFailed(f"{self.named()[0]}: the answer has more than {RESULT_BYTES} characters")
                 whole = part if whole is None else whole + part
                 arrived.put_nowait(part)
             kept = {} if whole is None else answer.record(whole)

@@ -13,7 +13,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import tool_call_chunk
-from langchain_core.outputs import ChatGeneration
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk
 
 from pointsman import canonical
 from pointsman.errors import BadInput, legible
@@ -111,6 +111,12 @@ def chunk(kept: Mapping[str, Any], response_format: Any = None) -> AIMessageChun
     )
 
 
+def size(part: ChatGenerationChunk) -> int:
+    """The characters of a part of a stream."""
+    calls = getattr(part.message, "tool_call_chunks", ())
+    return len(str(part.message.content)) + sum(len(str(call[name] or "")) for call in calls for name in ("name", "args", "id"))
+
+
 def usage(kept: Mapping[str, Any]) -> tuple[int, int] | None:
     """Input and output tokens as the provider reported them; None where it reported none, or none that can be true of the answer."""
     told = kept.get("usage") or {}
@@ -132,9 +138,8 @@ def _usage_metadata(kept: Mapping[str, Any]) -> UsageMetadata | None:
     if usage(kept) is None:
         return None
     told = kept["usage"]
-    asked, answered = told["input_tokens"], told["output_tokens"]
-    total = told.get("total_tokens")
-    return UsageMetadata(input_tokens=asked, output_tokens=answered, total_tokens=total if type(total) is int else asked + answered)
+    asked, answered, total = told["input_tokens"], told["output_tokens"], _count(told, "total_tokens")
+    return UsageMetadata(input_tokens=asked, output_tokens=answered, total_tokens=asked + answered if total is None else total)
 
 
 def _about(kept: Mapping[str, Any]) -> dict[str, Any]:

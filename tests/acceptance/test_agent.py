@@ -415,10 +415,24 @@ async def test_a_node_that_is_tried_again_makes_its_failed_call_again(open_runs:
     assert (ran.exit, world.count("look"), len(model.seen)) == ("answered", 2, 2)
 
 
+async def test_a_stream_without_end_is_left(open_runs: OpenRuns) -> None:
+    model = ScriptedModel([AIMessage(" ".join(["x" * 100_000] * 200))])
+    graph = fenced(model)
+    async with open_runs(graph) as runs:
+        stream = graph.astream({"text": "x"}, {"configurable": {"thread_id": "t"}}, stream_mode="messages", subgraphs=True)
+        arrived = [message.text for _, (message, about) in [part async for part in stream] if about["langgraph_node"] == "model"]
+        (summary,) = await runs.list()
+        ran = await seen(runs, await runs.get(summary.run_id))
+    assert (ran.exit, sum(map(len, arrived)) < 2_000_000) == ("unavailable", True)
+
+
 @pytest.mark.parametrize("mode", ["values", "messages"])
 async def test_over_http_whole_or_streamed(open_runs: OpenRuns, world: World, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
     acts = [
-        Act(tool_calls=(("look", '{"x": 1}'), ("look", '{"x": 2}'), ("look", '{"x": '), ("nowhere", "{}"))),
+        Act(
+            tool_calls=(("look", '{"x": 1}'), ("look", '{"x": 2}'), ("look", '{"x": '), ("nowhere", "{}"), ("look", '{"x": NaN}')),
+            usage={"prompt_tokens": 5, "completion_tokens": 5, "total_tokens": 10**30},
+        ),
         answer({"cause": "disk", "sure": True}),
     ]
     with OpenAIServer(acts) as server:
@@ -429,9 +443,11 @@ async def test_over_http_whole_or_streamed(open_runs: OpenRuns, world: World, mo
             parts = graph.astream({"text": "x"}, {"configurable": {"thread_id": "t"}}, stream_mode=mode, subgraphs=True)
             assert [part async for part in parts]
             (summary,) = await runs.list()
-            ran = await seen(runs, await runs.get(summary.run_id))
+            run = await runs.get(summary.run_id)
+            ran = await seen(runs, run)
+            assert (await replay(graph, await trace_of(runs, run))).identical
     assert (ran.exit, sorted(world.calls), len(server.seen)) == ("answered", [("look", 1), ("look", 2)], 2)
-    assert sorted(event.fields["rule"] for event in ran.told("call.denied")) == ["arguments", "node-list"]
+    assert sorted(event.fields["rule"] for event in ran.told("call.denied")) == ["arguments", "arguments", "node-list"]
     told = [message for message in server.seen[1].body["messages"] if message["role"] == "tool"]
-    assert [message["tool_call_id"] for message in told] == ["c00010000", "c00010001", "c00010002", "c00010003"]
+    assert [message["tool_call_id"] for message in told] == [f"c0001000{place}" for place in range(5)]
     assert "response_format" not in server.seen[0].body

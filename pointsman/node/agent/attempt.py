@@ -9,13 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import AIMessage, InvalidToolCall, ToolCall
+from langchain_core.outputs import ChatGeneration
 from pydantic import TypeAdapter
 
 from pointsman import canonical
 from pointsman.errors import BadInput, NotAllowed
 from pointsman.gateway.request import Request, tool_request
 from pointsman.limit import Spend
-from pointsman.model.answer import LEVELS
+from pointsman.model import answer
 from pointsman.schema import check_kept
 from pointsman.tool import Contract
 
@@ -30,18 +31,20 @@ _MALFORMED = "(malformed)"
 def numbered(message: AIMessage, turn: int) -> AIMessage:
     """A model's message whose calls have ids of our own, each once, and whose malformed calls are calls too: so every attempt goes one way.
 
-    An id is `cTTTTNNNN`, of the turn and the place of the call in it. What no checkpoint takes (integers of more than 64 bits) is malformed too;
-    of blocks of content that none takes the text is kept.
+    An id is `cTTTTNNNN`, of the turn and the place of the call in it. The message is as it is on record, also where it came as a stream, whose parts
+    LangChain puts together without us. What no checkpoint takes (integers of more than 64 bits) is malformed too; of blocks of content that
+    none takes the text is kept.
     """
-    asked: list[ToolCall] = [*(_kept(call) for call in message.tool_calls), *(_whole(call) for call in message.invalid_tool_calls)]
+    told = answer.message(answer.record(ChatGeneration(message=message)))
+    asked: list[ToolCall] = [*(_kept(call) for call in told.tool_calls), *(_whole(call) for call in told.invalid_tool_calls)]
     calls = [
         ToolCall(type="tool_call", id=f"c{turn:04d}{place:04d}", name=call["name"] or "", args=call["args"])
         for place, call in enumerate(asked)
     ]
-    content = message.content if _can_be_kept(message.content) else message.text
-    changes: dict[str, Any] = {"tool_calls": calls, "invalid_tool_calls": [], "content": content}
-    kept = {name: part for name, part in message.additional_kwargs.items() if name not in ("tool_calls", "function_call")}
-    return AIMessage(**message.model_dump(exclude={"type", "additional_kwargs", *changes}), additional_kwargs=kept, **changes)
+    content = told.content if _can_be_kept(told.content) else told.text
+    return told.model_copy(
+        update={"id": message.id, "name": message.name, "content": content, "tool_calls": calls, "invalid_tool_calls": []}
+    )
 
 
 def _kept(call: ToolCall) -> ToolCall:
@@ -53,7 +56,7 @@ def _can_be_kept(value: Any) -> bool:
         check_kept(value)
     except BadInput:
         return False
-    return canonical.levels(value) <= LEVELS
+    return canonical.levels(value) <= answer.LEVELS
 
 
 def _whole(call: InvalidToolCall) -> ToolCall:
