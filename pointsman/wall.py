@@ -14,7 +14,7 @@ import os
 import sys
 import sysconfig
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -24,18 +24,27 @@ from weakref import WeakSet
 
 from pointsman.errors import NotAllowed
 
-_NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "socket.sendmsg", "socket.bind")
-_PROCESSES = ("subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system", "pty.spawn")
-_FILES = ("open", "os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "sqlite3.connect")
+_NETWORK = (
+    "socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.getnameinfo", "socket.sendto", "socket.sendmsg",
+    "socket.bind", "syslog.syslog",
+)  # fmt: skip
+_PROCESSES = (
+    "subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system", "pty.spawn", "multiprocessing.spawn",
+    "os.kill", "os.killpg",
+)  # fmt: skip
+_FILES = (
+    "open", "os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.chown", "os.utime",
+    "os.setxattr", "os.removexattr", "sqlite3.connect",
+)  # fmt: skip
 _WATCHED = frozenset((*_NETWORK, *_PROCESSES, *_FILES))
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
-_FOREIGN = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+_FOREIGN = (*{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}, __file__)
 """Where code lies that a user did not write."""
 
 _IMPORTS = "<frozen importlib._bootstrap_external>"
-"""Who writes compiled modules when something is imported for the first time."""
+"""Who writes compiled modules, and the folders for them, when something is imported for the first time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +121,21 @@ def _install() -> None:
     global _installed  # noqa: PLW0603 - a hook can be added once and never taken away
     with _lock:
         if not _installed:
+            from multiprocessing import util  # noqa: PLC0415 - it loads much, for a wall that most processes never build
+
             sys.addaudithook(_heard)
+            util.spawnv_passfds = _telling(util.spawnv_passfds)
             _installed = True
+
+
+def _telling(spawn: Callable[..., int]) -> Callable[..., int]:
+    """`multiprocessing` begins processes by a way of its own, of which the interpreter does not tell."""
+
+    def told(path: Any, arguments: Any, *more: Any) -> int:
+        sys.audit("multiprocessing.spawn", path, arguments)
+        return spawn(path, arguments, *more)
+
+    return told
 
 
 def _heard(event: str, arguments: tuple[Any, ...]) -> None:
@@ -122,9 +144,12 @@ def _heard(event: str, arguments: tuple[Any, ...]) -> None:
     built = _here.get() or _around()
     if built is None or not built.stands:
         return
+    caller = sys._getframe(1)  # noqa: SLF001 - the documented way to it
+    if event in _FILES and caller.f_code.co_filename == _IMPORTS:
+        return
     if event == "open" and not _is_writing(*arguments):
         return
-    breach = Breach(event, _told(event, arguments), _where(sys._getframe(1)))  # noqa: SLF001 - the documented way to the caller's frame
+    breach = Breach(event, _told(event, arguments), _where(caller))
     built.breaches.append(breach)
     if built.refuses:
         raise NotAllowed(
@@ -146,8 +171,7 @@ def _around() -> Wall | None:
 def _is_writing(path: Any, mode: Any, flags: Any) -> bool:
     if isinstance(path, int) or os.fspath(path) in (os.devnull, os.devnull.encode()):
         return False
-    writes = any(sign in mode for sign in "wax+") if isinstance(mode, str) else bool((flags or 0) & _WRITES)
-    return writes and sys._getframe(2).f_code.co_filename != _IMPORTS  # noqa: SLF001 - as above
+    return any(sign in mode for sign in "wax+") if isinstance(mode, str) else bool((flags or 0) & _WRITES)
 
 
 def _told(event: str, arguments: tuple[Any, ...]) -> str:

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import http.client
+import importlib
+import multiprocessing
 import os
 import shutil
 import socket
@@ -11,17 +13,20 @@ import subprocess
 import sys
 import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 from langgraph.graph import END, START
 
 from pointsman import InputFile, code, effect, tool
 from pointsman.errors import NotAllowed
 from pointsman.testing import Outside, call, wall
-from tests.acceptance.world import OpenRuns, State, World, flow, go, line
+from tests.acceptance.world import OpenRuns, State, World, flow, go, line, output
 
 pytestmark = pytest.mark.anyio
 
@@ -50,6 +55,11 @@ def in_thread(work: Any) -> None:
     thread.join()
 
 
+def in_pool(work: Any) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(work).result()
+
+
 BYPASSES: dict[str, tuple[str, Any]] = {
     "a connection": ("socket.connect", lambda url, tmp: socket.socket().connect(("127.0.0.1", 9))),
     "a request": ("socket.getaddrinfo", lambda url, tmp: connect(url)),
@@ -58,10 +68,18 @@ BYPASSES: dict[str, tuple[str, Any]] = {
     "a process": ("subprocess.Popen", lambda url, tmp: subprocess.run([sys.executable, "-c", ""], check=True)),
     "a shell": ("os.system", lambda url, tmp: os.system("true")),
     "a spawn": ("os.posix_spawn", lambda url, tmp: os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0)),
+    "a fork": ("os.fork", lambda url, tmp: os.fork() or os._exit(0)),
+    "a spawned process": ("multiprocessing.spawn", lambda url, tmp: multiprocessing.get_context("spawn").Process(target=print).start()),
+    "a signal": ("os.kill", lambda url, tmp: os.kill(os.getpid(), 0)),
+    "a name asked for": ("socket.gethostbyaddr", lambda url, tmp: socket.gethostbyaddr("127.0.0.1")),
+    "a local socket": ("socket.connect", lambda url, tmp: socket.socket(socket.AF_UNIX).connect("/nowhere")),
+    "a database elsewhere": ("socket.getaddrinfo", lambda url, tmp: psycopg.connect("host=localhost port=9 connect_timeout=1")),
+    "a pool of its own": ("socket.getaddrinfo", lambda url, tmp: in_pool(lambda: connect(url))),
     "a file": ("open", lambda url, tmp: (tmp / "new").write_text("x")),
     "a descriptor": ("open", lambda url, tmp: os.close(os.open(tmp / "new", os.O_CREAT | os.O_WRONLY))),
     "a file that is read and written": ("open", lambda url, tmp: (tmp / "old").open("r+").close()),
     "a temporary file": ("open", lambda url, tmp: tempfile.NamedTemporaryFile().close()),
+    "a touch": ("os.utime", lambda url, tmp: (tmp / "old").touch()),
     "a deletion": ("os.remove", lambda url, tmp: (tmp / "old").unlink()),
     "a folder": ("os.mkdir", lambda url, tmp: (tmp / "folder").mkdir()),
     "a copy": ("open", lambda url, tmp: shutil.copy(tmp / "old", tmp / "new")),
@@ -89,19 +107,37 @@ def swallowing(work: Any) -> Any:
     return body
 
 
-@pytest.mark.parametrize("name", BYPASSES)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning", "ignore::ResourceWarning")
-async def test_what_a_node_does_past_the_gateway_is_found(open_runs: OpenRuns, outside: Outside, tmp_path: Path, name: str) -> None:
-    event, bypass = BYPASSES[name]
-    graph = line(("sly", swallowing(lambda: bypass(outside.url, tmp_path))))
-    async with open_runs(graph) as runs:
+async def test_what_a_node_does_past_the_gateway_is_found(open_runs: OpenRuns, outside: Outside, tmp_path: Path) -> None:
+    ways = {name: swallowing(partial(bypass, outside.url, tmp_path)) for name, (_, bypass) in BYPASSES.items()}
+    async with open_runs(*(line(("sly", body), name=name) for name, body in ways.items())) as runs:
+        for name, (event, _) in BYPASSES.items():
+            with wall() as found:
+                _, summary = await go(runs, graph=name)
+            assert summary.state == "done", name
+            assert event in {breach.event for breach in found.breaches}, name
+            assert all("test_wall.py" in breach.where for breach in found.breaches), name
+            assert (tmp_path / "old").read_text() == "old", name
+            assert {place.name for place in list_of(tmp_path)} <= {"book", "book-shm", "book-wal", "old", "home"}, (
+                f"{name}: nothing was done"
+            )
+
+
+async def test_a_module_that_a_node_imports_first_is_compiled_and_kept(
+    open_runs: OpenRuns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "imported_late.py").write_text("here = True")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+
+    def body(state: State) -> State:
+        return {"text": str(importlib.import_module("imported_late").here)}
+
+    async with open_runs(line(("late", body))) as runs:
         with wall() as found:
-            _, summary = await go(runs)
-    assert summary.state == "done"
-    assert event in {breach.event for breach in found.breaches}
-    assert all("test_wall.py" in breach.where for breach in found.breaches)
-    assert (tmp_path / "old").read_text() == "old"
-    assert {place.name for place in list_of(tmp_path)} <= {"book", "book-shm", "book-wal", "old", "home"}, "nothing was done"
+            run, summary = await go(runs)
+        assert (summary.state, found.breaches, (await output(runs, run))["text"]) == ("done", [], "True")
+    assert list((tmp_path / "__pycache__").iterdir()) != []
 
 
 async def test_a_connection_of_an_async_body_is_found(open_runs: OpenRuns, outside: Outside) -> None:
