@@ -45,10 +45,10 @@ class Steps:
         ns, around = config["configurable"].get("checkpoint_ns", ""), within.get()
         if around and ns != around and not ns.startswith(f"{around}|"):
             raise NotAllowed(
-                f"a call was made under a config of {ns or 'no step'!r}",
+                f"a call was made as if from {ns or 'no step'!r}, under a config or in a graph that is not of this step",
                 step=around,
                 undone="the call was not made",
-                remedy="leave checkpoint_ns out of the config that is given to a tool, a model or a graph",
+                remedy="give tools, models and graphs the config of the step, or none; compile a graph that a body runs without a checkpointer of its own",
             )
         attempt = self.attempt(_node_attempt(config))
         found = self.find(ns)

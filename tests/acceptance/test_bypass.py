@@ -2,16 +2,22 @@
 
 import asyncio
 import contextlib
+import contextvars
+import copy
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, hook_config
-from langchain_core.messages import AIMessage
+from langchain.chat_models import init_chat_model
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda
-from langchain_openai import ChatOpenAI
+from langchain_openai import ChatOpenAI, OpenAIEmbeddings
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
 from langgraph.graph.message import MessagesState
 from langgraph.prebuilt import ToolNode
@@ -19,7 +25,7 @@ from langgraph.types import RetryPolicy
 from pydantic import SecretStr
 
 from pointsman import Policy, Workflow, allow, ask, code, infer, tool
-from pointsman.errors import NotAllowed
+from pointsman.errors import NotAllowed, PointsmanError
 from pointsman.model import controlled
 from pointsman.testing import Act, OpenAIServer, Outside, ScriptedModel, answer, call, calls, wall
 from tests.acceptance.fenced import FOUND, fenced
@@ -56,6 +62,25 @@ async def tool_node(look: Any) -> Any:
     return await inner.ainvoke({"messages": [AIMessage("", tool_calls=[{"name": "look", "args": {"x": 1}, "id": "1"}])]})
 
 
+async def parts(look: Any) -> list[Any]:
+    return [part async for part in look.astream({"x": 1})]
+
+
+async def called_soon(look: Any) -> Any:
+    loop = asyncio.get_running_loop()
+    begun = loop.create_future()
+    loop.call_soon(lambda: begun.set_result(asyncio.ensure_future(look.ainvoke({"x": 1}))))
+    return await (await begun)
+
+
+def in_pool(look: Any, within: contextvars.Context) -> Any:
+    pool = ThreadPoolExecutor(1)
+    try:
+        return asyncio.wrap_future(pool.submit(within.run, look.invoke, {"x": 1}))
+    finally:
+        pool.shutdown(wait=False)
+
+
 WAYS: dict[str, Any] = {
     "ctx.call": lambda look, ctx: ctx.call(look, x=1),
     "ainvoke": lambda look, ctx: look.ainvoke({"x": 1}),
@@ -72,6 +97,14 @@ WAYS: dict[str, Any] = {
     "a copy": lambda look, ctx: look.model_copy().ainvoke({"x": 1}),
     "a task": lambda look, ctx: asyncio.create_task(look.ainvoke({"x": 1})),
     "ToolNode": lambda look, ctx: tool_node(look),
+    "its inner way": lambda look, ctx: look._arun(x=1, config={}),
+    "astream": lambda look, ctx: parts(look),
+    "a map": lambda look, ctx: look.map().ainvoke([{"x": 1}]),
+    "bound": lambda look, ctx: look.bind().with_config(tags=["x"]).ainvoke({"x": 1}),
+    "a deep copy": lambda look, ctx: copy.deepcopy(look).ainvoke({"x": 1}),
+    "a callback": lambda look, ctx: called_soon(look),
+    "a loop of its own": lambda look, ctx: asyncio.to_thread(lambda: asyncio.run(look.ainvoke({"x": 1}))),
+    "a pool in its context": lambda look, ctx: in_pool(look, contextvars.copy_context()),
 }
 
 
@@ -95,30 +128,66 @@ async def test_each_way_to_a_tool_is_one_passage(open_runs: OpenRuns, outside: O
             assert requests(outside) == number, way
 
 
+async def saved_apart(look: Any) -> Any:
+    async def inner(state: State) -> State:
+        return {"text": await look.ainvoke({"x": 1})}
+
+    graph = StateGraph(State).add_node("node", inner).add_edge(START, "node").compile(checkpointer=InMemorySaver())
+    return await graph.ainvoke({}, {"configurable": {"thread_id": "apart"}})
+
+
+def elsewhere(look: Any, ns: str) -> Any:
+    return look.ainvoke({"x": 1}, config={"configurable": {"checkpoint_ns": ns}})
+
+
 REFUSED: dict[str, Any] = {
     "invoke on the loop's thread": lambda look: look.invoke({"x": 1}),
     "its function on the loop's thread": lambda look: look.func(x=1),
     "run on the loop's thread": lambda look: look.run({"x": 1}),
+    "a fresh context": lambda look: asyncio.get_running_loop().create_task(look.ainvoke({"x": 1}), context=contextvars.Context()),
+    "a pool without its context": lambda look: in_pool(look, contextvars.Context()),
+    "as if from no step": lambda look: elsewhere(look, ""),
+    "as if from another step": lambda look: elsewhere(look, "other:1"),
+    "a graph that is saved apart": saved_apart,
 }
 
 
 async def test_ways_that_are_refused(open_runs: OpenRuns, outside: Outside) -> None:
     look, refused = asking(outside), []
+    left: list[asyncio.Task[Any]] = []
 
-    async def body(state: State) -> State:
+    async def body(state: State, ctx: Any) -> State:
         for name, way in REFUSED.items():
-            with contextlib.suppress(NotAllowed):
-                way(look)
+            try:
+                tried = way(look)
+                await tried
+            except NotAllowed:
                 refused.append(name)
+
+        async def later() -> None:
+            await over.wait()
+            for late in (lambda: ctx.call(look, x=1), lambda: look.ainvoke({"x": 1})):
+                with pytest.raises(PointsmanError, match="has ended"):
+                    await late()
+
+        left.append(asyncio.create_task(later()))
         return {}
 
-    async with open_runs(line(("node", code(body, tools=(look,))))) as runs:
-        _, summary = await go(runs)
+    over = asyncio.Event()
+
+    async def after(state: State) -> State:
+        over.set()
+        await left[0]
+        return {"text": "waited"}
+
+    async with open_runs(line(("node", code(body, tools=(look,))), ("after", after))) as runs:
+        run, summary = await go(runs)
+        assert (summary.state, await told(runs, run, "call.intent")) == ("done", [])
     with pytest.raises(NotAllowed, match="outside a step"):
         await look.ainvoke({"x": 1})
     with pytest.raises(NotAllowed, match="outside a step"):
         await asyncio.to_thread(look.invoke, {"x": 1})
-    assert (summary.state, refused, requests(outside)) == ("done", [], 0)
+    assert (refused, requests(outside)) == (list(REFUSED), 0)
 
 
 async def test_a_tools_body_that_is_reached_directly_meets_the_wall(open_runs: OpenRuns, outside: Outside) -> None:
@@ -177,34 +246,43 @@ def model_at(server: OpenAIServer) -> ChatOpenAI:
     return ChatOpenAI(model="acted", base_url=server.base_url, api_key=SecretStr("none"), max_retries=0)
 
 
-async def test_a_nodes_own_model_is_caught_by_the_wall(open_runs: OpenRuns, provider: OpenAIServer) -> None:
-    async def body(state: State) -> State:
-        with contextlib.suppress(Exception):
-            await model_at(provider).ainvoke("where?")
-        with contextlib.suppress(Exception):
-            await asyncio.to_thread(model_at(provider).invoke, "where?")
-        return {}
+ASKED: Any = {"model": "acted", "messages": [{"role": "user", "content": "where?"}]}
 
-    async with open_runs(line(("node", body))) as runs:
-        with wall() as found:
-            _, summary = await go(runs)
-    assert (summary.state, len(provider.seen)) == ("done", 0)
-    assert sum(breach.event in ("socket.connect", "socket.getaddrinfo") for breach in found.breaches) >= 2
+MODELS: dict[str, Any] = {
+    "its own": lambda own, held: own.ainvoke("where?"),
+    "its own in a thread": lambda own, held: asyncio.to_thread(own.invoke, "where?"),
+    "its own in a chain": lambda own, held: (RunnableLambda(str) | own).ainvoke("where?"),
+    "its own in an agent": lambda own, held: create_agent(own, []).ainvoke({"messages": [("user", "where?")]}),
+    "its own as the last resort": lambda own, held: held.with_fallbacks([own]).ainvoke("where?"),
+    "one by name": lambda own, held: init_chat_model("openai:acted", base_url=own.openai_api_base, api_key="none").ainvoke("where?"),
+    "embeddings": lambda own, held: OpenAIEmbeddings(
+        base_url=own.openai_api_base, api_key=SecretStr("none"), check_embedding_ctx_length=False, max_retries=0
+    ).aembed_query("where?"),
+    "the client below": lambda own, held: held.root_async_client.chat.completions.create(**ASKED),
+    "the client below, synchronous": lambda own, held: asyncio.to_thread(lambda: held.root_client.chat.completions.create(**ASKED)),
+    "its completions": lambda own, held: held.async_client.create(**ASKED),
+    "its class": lambda own, held: ChatOpenAI._agenerate(held, [HumanMessage("where?")]),
+}
 
 
-async def test_the_client_below_a_model_is_caught_by_the_wall(open_runs: OpenRuns, provider: OpenAIServer) -> None:
-    model: Any = controlled(model_at(provider))
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+async def test_a_nodes_own_model_and_the_client_below_another_are_caught_by_the_wall(open_runs: OpenRuns, provider: OpenAIServer) -> None:
+    held: Any = controlled(model_at(provider))
 
-    async def body(state: State) -> State:
-        with contextlib.suppress(Exception):
-            await model.root_async_client.chat.completions.create(model="acted", messages=[{"role": "user", "content": "where?"}])
-        return {}
+    def going(name: str) -> Any:
+        async def body(state: State) -> State:
+            with contextlib.suppress(Exception):
+                await MODELS[name](model_at(provider), held)
+            return {}
 
-    async with open_runs(line(("node", body))) as runs:
-        with wall() as found:
-            run, summary = await go(runs)
-        assert await told(runs, run, "call.intent") == []
-    assert (summary.state, len(provider.seen), len(found.breaches) > 0) == ("done", 0, True)
+        return line(("node", body), name=name)
+
+    async with open_runs(*(going(name) for name in MODELS)) as runs:
+        for name in MODELS:
+            with wall() as found:
+                run, summary = await go(runs, graph=name)
+            assert (summary.state, await told(runs, run, "call.intent"), len(provider.seen)) == ("done", [], 0), name
+            assert {breach.event for breach in found.breaches} & {"socket.connect", "socket.getaddrinfo"}, name
 
 
 @pytest.mark.parametrize("kind", ["infer", "agent"])
