@@ -8,7 +8,9 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, Literal
 
+import psycopg
 import pytest
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.errors import NodeError
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command
@@ -234,6 +236,42 @@ async def test_values_survive_a_resume_and_a_rerun_as_what_they_were(open_runs: 
         assert (await run.settled()).state == "done"
         assert (await output(runs, run))["same"] is True
         assert world.asked("pay") == [5]
+
+
+class Foreign(BaseModel):
+    """A class that can be imported here, and that no state declares."""
+
+    text: str
+
+    def model_post_init(self, context: Any) -> None:
+        """Note that one was made."""
+        MADE.append(self.text)
+
+
+MADE: list[str] = []
+
+
+async def test_a_checkpoint_revives_no_class_that_the_state_does_not_declare(open_runs: OpenRuns, world: World, url: str) -> None:
+    found: list[Any] = []
+
+    async def look(state: State) -> State:
+        found.append(state["items"])
+        return {}
+
+    pay = effect(world.tools().pay, reads=("amount",), writes="receipt")
+    graph = flow(policy=ASK_PAY)
+    graph.add_node("pay", pay).add_node("look", look).add_edge(START, "pay").add_exits("pay", done="look", default=END)
+    async with open_runs(graph.compile()) as runs:
+        run, _ = await go(runs, {"amount": 5, "items": [1]})
+        kind, data = JsonPlusSerializer().dumps_typed(Foreign(text="planted"))
+        MADE.clear()
+        with psycopg.connect(url) as outside:
+            changed = outside.execute(
+                "UPDATE pointsman.checkpoint_blobs SET type = %s, blob = %s WHERE channel = 'items'", (kind, data)
+            ).rowcount
+        await approve_all(runs, run)
+    assert (changed, len(found), MADE) == (1, 1, [])
+    assert not isinstance(found[0], Foreign)
 
 
 async def test_numbers_that_are_none_stay_whole_in_a_plain_graph_and_are_refused_on_record(open_runs: OpenRuns, world: World) -> None:
