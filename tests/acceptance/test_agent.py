@@ -1,6 +1,7 @@
 """A model that decides the next step, inside its fence: each way it can end, and how it goes on after a stop."""
 
 import asyncio
+import math
 from typing import Any
 
 import pytest
@@ -35,8 +36,9 @@ pytestmark = pytest.mark.anyio
 async def test_an_answer_after_tools(open_runs: OpenRuns, world: World) -> None:
     t = world.tools()
     model = ScriptedModel([calls(("look", {"x": 1}), ("peek", {"x": 2})), calls(("look", {"x": 3})), FOUND])
-    ran = await ended(open_runs, fenced(model, tools=(t.look, t.peek)))
+    ran = await ended(open_runs, fenced(model, tools=(t.look, t.peek)), {"text": "slow checkout", "end": "s3cret-4711"})
     assert (ran.exit, ran.by, ran.out["finding"]) == ("answered", "model", {"cause": "disk", "sure": True})
+    assert "s3cret-4711" not in str(model.seen), "only the fields that it reads are sent"
     assert sorted(world.calls) == [("look", 1), ("look", 3), ("peek", 2)]
     assert len(model.seen) == 3
 
@@ -323,6 +325,8 @@ async def test_a_jump_to_the_tools_meets_the_same_gate(open_runs: OpenRuns, worl
     ({"middleware": (TodoListMiddleware(),)}, "write_todos"),
     ({"middleware": ("x",)}, "no middleware"),
     ({"turns": 0}, "turns"),
+    ({"turns": math.inf}, "whole numbers"),
+    ({"agents": {"helper@1/x": triage(None)}}, "no position can hold"),
     ({"reads": "text"}, "name fields"),
     ({"tools": (len,)}, "no contract"),
     ({"agents": {"x": triage(None)}}, "give a task to"),

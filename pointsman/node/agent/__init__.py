@@ -8,6 +8,7 @@ told of a call is made by the runtime (`observation.py`). Whatever the model or 
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +32,8 @@ TURNS = 8
 
 MAX_TOKENS = 2_000
 """The most tokens an answer may have where the agent does not say."""
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def agent(
@@ -110,6 +113,12 @@ def _check_tools(tools: tuple[Tool, ...], effects: tuple[Tool, ...], agents: Map
     for given in effects:
         if not given.contract.is_effect:
             raise BadInput(f"agent lists {given.name!r} in effects=, which only reads", remedy="name it in tools=")
+    odd = [name for name in agents if not _NAME.fullmatch(name)]
+    if odd:
+        raise BadInput(
+            f"agents= has the name {odd[0]!r}, which no provider takes and no position can hold",
+            remedy="use letters, digits, _ and -, at most 64",
+        )
     names = [given.name for given in (*tools, *effects)] + list(agents)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -28,9 +28,10 @@ class Terms:
     """Characters that its model is shown of a result."""
 
     def __post_init__(self) -> None:
-        if not (self.turns > 0 and self.max_tokens > 0 and self.timeout > 0 and self.retries >= 0 and self.shown > 0):
+        whole = all(type(count) is int for count in (self.turns, self.max_tokens, self.retries, self.shown))
+        if not (whole and self.turns > 0 and self.max_tokens > 0 and self.timeout > 0 and self.retries >= 0 and self.shown > 0):
             raise BadInput(
-                "an agent needs turns, max_tokens, timeout and shown above 0, and retries of 0 or more",
+                "an agent needs turns, max_tokens, timeout and shown above 0, and retries of 0 or more, whole numbers but for the timeout",
                 remedy="leave them out for the defaults",
             )
 
