@@ -2,7 +2,7 @@
 
     python -m evals.incident_causes [--json]
 
-Each of the 24 faults of the recording (`evals/nezha.py`) is an incident that begins at the minute of its injection; pod and type are used for
+Each fault of a recording (`evals/nezha.py`) is an incident that begins at the minute of its injection; pod and type are used for
 scoring only. AS@k: the share of faults whose pod is among the first k named; naming nobody (abstaining) counts as a miss, and is counted.
 
 *Quiet minutes*, with which both methods compare, are found without labels: those of the recording in which no pod's processor or latency and no
@@ -13,8 +13,9 @@ quiet ones of the hour before it; the first four, which have less than half an h
 printed beside it. It looks at pods alone, as such scores do; most of what the triage gains on it comes from looking at call edges.
 
 *Honesty.* The mechanisms in `nodes/incident/evidence.py` follow from how the metrics are made, and were written with this recording in view;
-the threshold was chosen on the quiet afternoon (the least whole number at which under 2 % of quiet windows name a pod), not on the faults. There is no
-second recording to try them on, so these figures say what the triage can do here; `thresholds` shows how little they hang on the threshold.
+the threshold was chosen on the quiet afternoon (the least whole number at which under 2 % of quiet windows name a pod), not on the faults; `thresholds`
+shows how little they hang on it. So these figures say what the triage can do there. What it can do elsewhere is said by the other recordings, where
+they lie beside it; each is scored as the first, and named in the title of its table.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ from datetime import timedelta
 from functools import cache
 from typing import Any, Final
 
+from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from evals.invoice_fields import data_folder
-from evals.nezha import Labelled, Recording, recording
+from evals.nezha import Labelled, Recording, recordings
 from evals.plain_deviation import VARIANTS, deviations, variants
 from nodes.incident.evidence import Mechanism
 from nodes.incident.examine import HISTORY, LEAD, WINDOW
@@ -227,21 +229,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print the counts as JSON")
     chosen = parser.parse_args(arguments)
     try:
-        told = summary(recording(data_folder() / "incidents" / "nezha"))
+        told = {day.name: summary(day) for day in recordings(data_folder() / "incidents" / "nezha")}
     except FileNotFoundError as error:
         print(error, file=sys.stderr)
         return 1
     if chosen.json:
         print(json.dumps(told, indent=2))
     else:
-        _print(told)
+        for name, one in told.items():
+            _print(name, one)
     return 0
 
 
-def _print(told: dict[str, Any]) -> None:
-    table = Table(
-        "fault", "number", "triage AS@1", "AS@3", "abstained", "z-score AS@1", "AS@3", "abstained", title="Named pods, from metrics alone"
-    )
+def _print(name: str, told: dict[str, Any]) -> None:
+    methods = [f"{method}\n{what}" for method in ("triage", "z-score") for what in ("AS@1", "AS@3", "silent")]
+    table = Table(Column("fault", no_wrap=True), "faults", *methods, title=f"{name}: pods named, from metrics alone", box=box.SIMPLE)
     for kind, row in [*told["by_kind"].items(), ("all", told)]:
         counts = [str(row[name][key]) for name in ("triage", "plain") for key in ("as1", "as3", "abstained")]
         table.add_row(kind, str(row["triage"]["faults"]), *counts)

@@ -1,4 +1,7 @@
-"""Nezha's OnlineBoutique recording as this project reads it: telemetry and topology in, labelled faults beside.
+"""Nezha's recordings as this project reads them, each the metrics of one system on one day: telemetry and topology in, labelled faults beside.
+
+`DAY` is the one that the triage was written with. Any other that lies beside it is read as well: the set has a second day of OnlineBoutique and
+two of TrainTicket (`rca_data/`), the latter without calls, so without a service graph.
 
 Joined on the `Time` column (the `TimeStamp` of one pod is wrong throughout), faults by `inject_time`. Empty and NaN cells are minutes that were
 not measured. Of `dependency`, addresses of nodes are left out. Source: Yu et al., Nezha, FSE 2023 (IntelligentDDS/Nezha, MIT).
@@ -19,6 +22,7 @@ from typing import Final
 from tools.cluster import Metric, Pod, Series, Telemetry, Topology
 
 DAY: Final = "onlineboutique-2022-08-22"
+"""The recording that everybody has looked at."""
 
 COLUMNS: Final[dict[Metric, str]] = {
     "cpu": "CpuUsageRate(%)",
@@ -49,6 +53,8 @@ class Labelled:
 class Recording:
     """One day: what was measured, every number column of every pod besides, and what is true."""
 
+    name: str
+    """Of its folder: system and date."""
     telemetry: Telemetry
     topology: Topology
     columns: dict[str, dict[str, tuple[float | None, ...]]]
@@ -56,28 +62,39 @@ class Recording:
     faults: tuple[Labelled, ...]
 
 
-def recording(folder: Path) -> Recording:
-    """The recording under `incidents/nezha`. Raises `FileNotFoundError` where it is missing."""
-    files = sorted((folder / DAY / "faulty").glob("*_metric.csv.gz"))
+def recordings(folder: Path) -> list[Recording]:
+    """`DAY`, and every other recording under `incidents/nezha`. Raises `FileNotFoundError` where `DAY` is missing."""
+    more = sorted({path.parents[1].name for path in folder.glob("*/faulty/*_metric.csv.gz")} - {DAY})
+    return [recording(folder, name) for name in (DAY, *more)]
+
+
+def recording(folder: Path, name: str = DAY) -> Recording:
+    """One recording under `incidents/nezha`. Raises `FileNotFoundError` where it is missing."""
+    files = sorted((folder / name / "faulty").glob("*_metric.csv.gz"))
     if not files:
-        raise FileNotFoundError(f"there are no metrics in {folder / DAY / 'faulty'}; set POINTSMAN_DATA")
+        raise FileNotFoundError(f"there are no metrics in {folder / name / 'faulty'}; set POINTSMAN_DATA")
     pods = {path.name.removesuffix("_metric.csv.gz"): _rows(path) for path in files}
     start = min(_instant(rows[0]["Time"]) for rows in pods.values()).replace(second=0)
     columns = {name: _columns(rows) for name, rows in pods.items()}
     series = [Series(subject=name, metric=metric, values=columns[name][column]) for name in pods for metric, column in COLUMNS.items()]
-    series += _edges(folder / DAY / "faulty" / "source_50.csv.gz", "caller_latency")
-    series += _edges(folder / DAY / "faulty" / "destination_50.csv.gz", "callee_latency")
+    series += _edges(folder / name / "faulty" / "source_50.csv.gz", "caller_latency")
+    series += _edges(folder / name / "faulty" / "destination_50.csv.gz", "callee_latency")
     return Recording(
+        name,
         Telemetry(start=start, series=tuple(series)),
-        _topology(folder, list(pods)),
+        _topology(folder / name, list(pods)),
         columns,
-        tuple(_faults(folder / DAY / "fault_list.json")),
+        tuple(_faults(folder / name / "fault_list.json")),
     )
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         return list(csv.DictReader(lines))
+
+
+def _calls(path: Path) -> list[dict[str, str]]:
+    return _rows(path) if path.exists() else []
 
 
 def _instant(text: str) -> datetime:
@@ -95,14 +112,14 @@ def _columns(rows: list[dict[str, str]]) -> dict[str, tuple[float | None, ...]]:
 
 
 def _edges(path: Path, metric: Metric) -> list[Series]:
-    rows = _rows(path)
-    names = [name for name in rows[0] if name not in ("time", "timestamp")]
+    rows = _calls(path)
+    names = [name for name in rows[0] if name not in ("time", "timestamp")] if rows else []
     return [Series(subject=name.replace("_", ">"), metric=metric, values=tuple(_number(row[name]) for row in rows)) for name in names]
 
 
 def _topology(folder: Path, pods: list[str]) -> Topology:
     served = {name: name.rsplit("-", 2)[0] for name in pods}
-    calls = ((row["Source"], row["Target"]) for row in _rows(folder / DAY / "faulty" / "dependency.csv.gz"))
+    calls = ((row["Source"], row["Target"]) for row in _calls(folder / "faulty" / "dependency.csv.gz"))
     known = set(served.values())
     return Topology(
         calls=tuple((caller, callee) for caller, callee in calls if caller in known and callee in known),

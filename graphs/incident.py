@@ -80,6 +80,11 @@ def decided(state: IncidentState) -> str:
     return "propose" if state["decision"].remedy else "close"
 
 
+def closed(state: IncidentState) -> str:
+    """On to the casebook; what another incident has taken is that one's case."""
+    return END if state["case"].end == "duplicate" else "archive"
+
+
 handling = Workflow(IncidentState, name="handling", policy=policy, output_schema=Reported)
 handling.add_node("open", effect(open_incident, reads=("opening",), writes="opened"))
 handling.add_node("judge", judge_opened)
@@ -126,7 +131,7 @@ handling.add_conditional_edges("watch", watched, ["watch", "close", "person", "p
 handling.add_exits("watch", limit="person")
 handling.add_exits("person", answered="decide", default="close")
 handling.add_conditional_edges("decide", decided, ["propose", "close"])
-handling.add_edge("close", "archive")
+handling.add_conditional_edges("close", closed, ["archive", END])
 handling.add_exits("archive", done=END, default=FAILED)
 
 

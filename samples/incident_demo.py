@@ -50,7 +50,9 @@ class Told:
         """How it stands, an incident a line: in a word, and what there is to it."""
         for item in self.items:
             if item.kind == "question":
-                yield "asks an operator", item.card.get("text") or "what shall be done?"
+                shows = item.card["shows"]
+                named = ", ".join(alert["name"] for alert in shows["incident"]["alerts"])
+                yield "asks an operator", f"{shows['trouble'] or 'what shall be done?'}; {named}"
             else:
                 preview, risk = item.card["arguments"]["preview"], item.card["arguments"]["risk"]
                 yield f"{risk} risk, approve?", f"{preview['remedy']['action']} {preview['remedy']['target']}: {preview['does']}"

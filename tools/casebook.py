@@ -25,7 +25,8 @@ class Case(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    incident: str
+    incident: Annotated[str, Field(pattern=r"^\w+$")]
+    """It becomes the name of a file."""
     cluster: str
     alerts: tuple[str, ...]
     """Rule and entity of each, as text."""

@@ -76,7 +76,8 @@ def _networked(seen: Observed) -> Iterator[Evidence]:
 
 
 def _serving(seen: Observed) -> Iterator[Evidence]:
-    """Serving takes longer or fails more often, and no callee does or is far away: it begins here."""
+    """Serving takes longer or fails more often, and no callee does or is far away: it begins here. Nothing is said where the calls are not known."""
+    placed = {end for call in seen.topology.calls for end in call}
     for metric, mechanism in _SYMPTOMS:
         for pod in seen.subjects(metric):
             shift = seen.shift(pod, metric)
@@ -84,7 +85,7 @@ def _serving(seen: Observed) -> Iterator[Evidence]:
             callees = seen.topology.callees(service)
             below = [seen.of_service(callee, metric) for callee in callees]
             below += [seen.shift(f"{service}>{callee}", "transit") for callee in callees]
-            if shift >= seen.threshold and max(below, default=0.0) < seen.threshold:
+            if service in placed and shift >= seen.threshold and max(below, default=0.0) < seen.threshold:
                 yield _against(seen, pod, mechanism, metric, shift)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -24,6 +25,14 @@ WINDOW: Final = timedelta(minutes=5)
 """How long the window is: the first minutes of a fault, before it has moved everything."""
 
 
+UNCLEAR: Final[Mapping[str, str]] = {
+    "clear": "",
+    "open": "something has moved in the metrics, and no pod stands out",
+    "quiet": "nothing has moved in the metrics",
+}
+"""What is said to a person who is asked, by the verdict of the triage."""
+
+
 def judge_opened(state: IncidentState) -> IncidentState:
     """Writes `trouble` if another incident has taken one of these alerts."""
     opened = Opened.model_validate(state["opened"])
@@ -40,7 +49,7 @@ async def examine(state: IncidentState, ctx: Context) -> IncidentState:
     firing: Firing = await ctx.call(firing_alerts, cluster=incident.cluster, fingerprints=prints, wait=0.0)
     begins = suspects(incident.alerts, topology)
     found = triaged(observed(telemetry, topology, incident.began), begins, eligible(incident, topology))
-    told: IncidentState = {"triage": found, "firing": bool(firing.fingerprints)}
+    told: IncidentState = {"triage": found, "firing": bool(firing.fingerprints), "trouble": UNCLEAR[found.verdict]}
     if found.verdict == "clear":
         first = found.suspects[0]
         because = "; ".join(entry.text for entry in first.evidence[:3])

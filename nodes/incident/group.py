@@ -53,10 +53,11 @@ class Incident(BaseModel):
 
 
 def deduplicated(alerts: Sequence[Alert]) -> tuple[list[Alert], dict[str, int]]:
-    """Each alert once, the earliest first, and how often each fingerprint was repeated."""
+    """Each alert once, as it came most urgently, the earliest first; and how often each fingerprint was repeated."""
     first: dict[str, Alert] = {}
     repeats: dict[str, int] = {}
-    for alert in sorted(alerts, key=lambda alert: (alert.starts_at, alert.name, alert.entity)):
+    urgency = {alert: dispatch(alert.name, alert.severity).minutes for alert in alerts}
+    for alert in sorted(alerts, key=lambda alert: (alert.starts_at, alert.name, alert.entity, urgency[alert], alert.description)):
         if alert.fingerprint in first:
             repeats[alert.fingerprint] = repeats.get(alert.fingerprint, 0) + 1
         first.setdefault(alert.fingerprint, alert)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from nodes.incident.statistics import Usual, Values, known, moved, onset, usual
+from nodes.incident.statistics import Usual, Values, moved, onset, reached, usual
 from tools.cluster import Metric, Telemetry, Topology
 
 THRESHOLD: Final = 5.0
@@ -13,6 +13,9 @@ THRESHOLD: Final = 5.0
 
 BEFORE: Final = range(3, 11)
 """How many minutes back the minutes before a window lie; the last two are left out, since an alert comes later than what it is about."""
+
+OFTEN: Final = 0.1
+"""The part of the quiet windows from which on what they reach is usual for a metric: some are restless, and a burst is no news of them."""
 
 RESOLUTION: Final[Mapping[str, float]] = {
     "cpu": 1.0,
@@ -30,8 +33,9 @@ RESOLUTION: Final[Mapping[str, float]] = {
 class Observed:
     """A window of telemetry beside its quiet minutes, and what a cluster is made of.
 
-    `window` and `quiet` are minutes of the telemetry, from 0. A shift is measured from the quiet minutes and from `BEFORE`, the minutes
-    right before the window, both in scales of the quiet ones; the smaller one counts: what was so all along is no news.
+    `window` and `quiet` are minutes of the telemetry, from 0. A shift is measured from the quiet minutes, from `BEFORE`, the minutes right
+    before the window, and from what one quiet window in ten reaches (`OFTEN`), all in scales of the quiet minutes; the smallest one counts:
+    what was so all along, or is so every now and then, is no news.
     """
 
     def __init__(self, telemetry: Telemetry, topology: Topology, window: range, quiet: Sequence[int], threshold: float = THRESHOLD) -> None:
@@ -40,6 +44,8 @@ class Observed:
         self._window, self._quiet = window, quiet
         before = [minute for minute in (window.start - back for back in BEFORE) if minute >= 0]
         self._before = before or list(range(window.start))
+        minutes = set(quiet)
+        self._spans = [span for first in quiet if minutes.issuperset(span := range(first, first + len(window)))]
         self._series: dict[str, dict[str, Values]] = {"transit": _transit(telemetry)}
         for series in telemetry.series:
             self._series.setdefault(series.metric, {})[series.subject] = series.values
@@ -59,11 +65,12 @@ class Observed:
         """How far the metric has moved, in scales; signed."""
         level = self.usually(subject, metric)
         shift = moved(level, self.now(subject, metric))
-        before = self.at(subject, metric, self._before)
-        if not known(before):
-            return shift
-        news = shift - moved(level, before)
-        return min(shift, news, key=abs) if shift * news > 0 else 0.0
+        side = 1 if shift > 0 else -1
+        lasting = side * moved(level, self.at(subject, metric, self._before))
+        news = min(abs(shift), abs(shift) - lasting)
+        if news >= self.threshold:  # the rest does not count anyway
+            news = min(news, abs(shift) - reached(level, [self.at(subject, metric, span) for span in self._spans], side, OFTEN))
+        return side * max(news, 0.0)
 
     def since(self, subject: str, metric: str) -> int | None:
         """The minute of the window in which it began to."""

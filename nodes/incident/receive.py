@@ -17,7 +17,9 @@ MOST: Final = 10
 
 
 def receive_alerts(state: DeliveryState) -> DeliveryState:
-    """Reads the delivery from its file where it came as one. Sets it aside, with every fault, where it does not fit or holds nothing."""
+    """Reads the delivery from its file where it came as one. Sets it aside, with every fault, where it does not fit, holds nothing or came twice."""
+    if state.get("path") and state.get("delivery"):
+        return {"reason": "two deliveries were given, a file and one as it is: each is a run of its own"}
     try:
         delivery = _delivery(state)
     except ValidationError as error:

@@ -56,6 +56,12 @@ def moved(usually: Usual | None, window: Values) -> float:
     return usually.shift(median(values)) if usually and values else 0.0
 
 
+def reached(usually: Usual | None, windows: Sequence[Values], side: int, often: float) -> float:
+    """How far to one side (1 up, -1 down) at least a part `often` of some windows were, in scales; 0 where fewer than 10 are known."""
+    far = sorted((side * moved(usually, window) for window in windows if known(window)), reverse=True)
+    return max(far[int(often * len(far))], 0.0) if len(far) >= 10 else 0.0
+
+
 def onset(usually: Usual | None, window: Values, threshold: float) -> int | None:
     """The change point: the first minute of a window from which most of the next three values are beyond the threshold; None where there is none."""
     if usually is None:

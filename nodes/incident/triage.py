@@ -1,7 +1,8 @@
 """The triage: which pod an incident's metrics point to, and whether they do so clearly.
 
 A pod's score is the largest shift among its evidence, since shifts of different mechanisms are no independent votes. The answer is clear where
-the first pod's score is both twice the threshold and twice the second's; everything else is left open, and says what is there.
+the first pod's score is both twice the threshold and twice the second's, and rests on more than a change of behaviour: programs do something else
+for many reasons, and the remedy would be the riskiest one. Everything else is left open, and says what is there.
 """
 
 from __future__ import annotations
@@ -51,9 +52,14 @@ def triaged(seen: Observed, services: Sequence[str] = (), near: Collection[str] 
     """The triage of one window; `near` are the services that the incident can have to do with, None for all."""
     pods = None if near is None else {pod for service in near for pod in seen.topology.pods_of(service)}
     ranked = ranking([entry for entry in gather(seen) if pods is None or entry.pod in pods])
-    clear = bool(ranked) and ranked[0].score >= RATIO * seen.threshold and (len(ranked) < 2 or ranked[0].score >= RATIO * ranked[1].score)
-    verdict: Literal["clear", "open", "quiet"] = "clear" if clear else "open" if ranked else "quiet"
+    verdict: Literal["clear", "open", "quiet"] = "clear" if _stands_out(ranked, seen.threshold) else "open" if ranked else "quiet"
     return Triage(verdict=verdict, suspects=tuple(ranked[:SHOWN]), services=tuple(services[:SHOWN]))
+
+
+def _stands_out(ranked: Sequence[Suspect], threshold: float) -> bool:
+    if not ranked or ranked[0].mechanism == "behaviour":
+        return False
+    return ranked[0].score >= RATIO * max(threshold, ranked[1].score if len(ranked) > 1 else 0.0)
 
 
 def ranking(evidence: Sequence[Evidence]) -> list[Suspect]:

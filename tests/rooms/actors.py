@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +82,39 @@ class ClusterProcess(SystemProcess):
         """What was applied, in its order, as text."""
         told: Any = self.get("/remedies")
         return [f"{entry['action']} {entry['target']} in {entry['cluster']}" for entry in told]
+
+
+Lie = Callable[[str, Any], Any]
+"""Takes a path and the true answer to it, gives what is answered instead."""
+
+
+@contextmanager
+def lying(system: SystemProcess, lie: Lie) -> Iterator[str]:
+    """The URL of something that stands before a system and passes everything on, but for its good answers, which may be lies."""
+
+    class Between(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            kept = {name: value for name, value in self.headers.items() if name in ("Idempotency-Key", "Content-Type")}
+            told = httpx.request(self.command, system.url + self.path, content=body, headers=kept, trust_env=False, timeout=30)
+            answer = json.dumps(lie(self.path, told.json()) if told.is_success else told.json()).encode()
+            self.send_response(told.status_code)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Between)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

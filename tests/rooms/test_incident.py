@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from pointsman.policy import Facts, Verdict
 from pointsman.testing import Act, OpenAIServer, answer, recorded
 from samples import make_incidents
 from tests.conftest import OpenRuns
-from tests.rooms.actors import ClusterProcess
+from tests.rooms.actors import ClusterProcess, lying
 from tests.rooms.incident_runs import SAMPLES, approved, asked, go, intents, reports
 from tools.cluster import Action, Preview, Remedy, Risk
 from tools.cluster.client import read_preview, send_remedy
@@ -134,7 +135,12 @@ async def test_a_remedy_that_cannot_help_is_not_asked_about(open_runs: OpenRuns,
     assert len(cluster.remedies()) == 1
 
 
-REMEDIES = st.builds(Remedy, cluster=st.text(max_size=9), action=st.sampled_from(get_args(Action)), target=st.text(min_size=1, max_size=9))
+REMEDIES = st.builds(
+    Remedy,
+    cluster=st.from_regex(r"\A[a-z0-9][a-z0-9_.-]{0,9}\Z"),
+    action=st.sampled_from(get_args(Action)),
+    target=st.text(min_size=1, max_size=9),
+)
 PREVIEWS = st.builds(Preview, remedy=REMEDIES, does=st.text(), felt_by=st.lists(st.text(max_size=5)).map(tuple), revision=st.integers())
 
 
@@ -225,7 +231,9 @@ async def test_an_approval_is_of_the_remedy_as_it_was_previewed(open_runs: OpenR
     assert cluster.remedies() == ["scale frontend in clear-cause", "scale cart in clear-cause"]
 
 
-async def test_a_delivery_twice_is_one_run_and_its_alerts_again_are_a_duplicate(open_runs: OpenRuns, cluster: ClusterProcess) -> None:
+async def test_a_delivery_twice_is_one_run_and_its_alerts_again_are_a_duplicate(
+    open_runs: OpenRuns, cluster: ClusterProcess, home: Path
+) -> None:
     async with open_runs(graph) as runs:
         run = await go(runs, "clear-cause")
         assert (await go(runs, "clear-cause")).run_id == run.run_id
@@ -233,7 +241,11 @@ async def test_a_delivery_twice_is_one_run_and_its_alerts_again_are_a_duplicate(
             again = await go(runs, name, key)
             assert [case["end"] for case in await reports(runs, again)] == ["duplicate"]
         assert await approved(runs, run) == "done"
+        again = await go(runs, "clear-cause", "after it has ended")
+        assert [case["end"] for case in await reports(runs, again)] == ["duplicate"]
     assert cluster.remedies() == ["scale cart in clear-cause"]
+    [filed] = (home / "cases").glob("*.json")  # what was learnt of it is not overwritten
+    assert json.loads(filed.read_text())["end"] == "resolved"
 
 
 async def test_a_cluster_that_is_down_parks_the_run_which_goes_on_when_it_is_back(open_runs: OpenRuns, cluster: ClusterProcess) -> None:
@@ -251,6 +263,45 @@ async def test_a_cluster_that_is_down_parks_the_run_which_goes_on_when_it_is_bac
     assert cluster.remedies() == ["scale cart in clear-cause"]
 
 
+ELSEWHERE = {"cluster": "two-incidents", "action": "scale", "target": "cart"}
+
+
+def unmeasured(answer: dict[str, Any]) -> dict[str, Any]:
+    """Telemetry in which every third minute is no number."""
+    for series in answer["series"]:
+        series["values"] = [value if place % 3 else math.nan for place, value in enumerate(series["values"])]
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("about", "lie", "asks", "state"),
+    [
+        ("/telemetry", unmeasured, "approval", "done"),
+        ("/preview", lambda answer: answer | {"remedy": ELSEWHERE}, "question", "done"),
+        ("/remedies", lambda answer: answer | {"remedy": ELSEWHERE}, "approval", "parked"),
+    ],
+    ids=["minutes that are no number", "a preview of something else", "something else was done"],
+)
+async def test_a_cluster_that_lies_gets_nothing_approved_and_nothing_believed(
+    open_runs: OpenRuns, cluster: ClusterProcess, monkeypatch: pytest.MonkeyPatch, home: Path, about: str, lie: Any, asks: str, state: str
+) -> None:
+    with lying(cluster, lambda path, answer: lie(answer) if about in path else answer) as url:
+        monkeypatch.setenv("CLUSTER_URL", url)
+        async with open_runs(graph) as runs:
+            run = await go(runs, "clear-cause")
+            [item] = await asked(runs, run)
+            assert item.kind == asks
+            assert await approved(runs, run) == state
+    assert cluster.remedies() == (["scale cart in clear-cause"] if asks == "approval" else [])
+    assert {remedy for case in (home / "cases").glob("*") for remedy in json.loads(case.read_text())["remedies"]} <= {*cluster.remedies()}
+
+
+async def test_two_deliveries_in_one_are_set_aside(open_runs: OpenRuns, cluster: ClusterProcess) -> None:
+    async with open_runs(graph) as runs:
+        run = await runs.start("incident", {"delivery": INLINE, "path": str(SAMPLES / "incidents" / "clear-cause.json")})
+        assert (await run.settled()).quarantined
+
+
 async def test_alerts_can_be_given_as_they_are(open_runs: OpenRuns, cluster: ClusterProcess) -> None:
     async with open_runs(graph) as runs:
         run = await runs.start("incident", {"delivery": INLINE})
@@ -265,6 +316,8 @@ async def test_alerts_can_be_given_as_they_are(open_runs: OpenRuns, cluster: Clu
         (b'{"cluster": "ambiguous", "alerts": []}', "no alerts"),
         (b'{"cluster": "ambiguous", "alerts": [{"name": "X", "starts_at": "2026-11-02T10:00:00"}]}', "starts_at"),
         (json.dumps({"cluster": "ambiguous", "alerts": STORM}).encode(), "11 incidents at once"),
+        (b'{"cluster": "ambiguous", "alerts": [{"name": "X", "starts_at": "0001-01-01T00:00:00Z"}]}', "starts_at"),
+        (b'{"cluster": "..", "alerts": [{"name": "X", "starts_at": "2026-11-02T10:00:00Z"}]}', "cluster"),
         (b'{"cluster": "nowhere", "alerts": [{"name": "X", "starts_at": "2026-11-02T10:00:00Z"}]}', "no cluster 'nowhere'"),
     ],
 )

@@ -45,6 +45,14 @@ def test_every_alert_is_in_one_incident_whatever_their_order_and_however_often_t
     assert sum(incident.repeats for incident in again) == len(shuffled) - len(held)
 
 
+def test_of_an_alert_that_came_in_several_ways_the_most_urgent_counts() -> None:
+    ways = [Alert(name="X", entity="cart", severity=severity, starts_at=NOON) for severity in ("info", "critical", "warning")]
+    for given_first in (ways, ways[::-1]):
+        [incident] = grouped("c", given_first, TOPOLOGY)
+        assert (incident.alerts[0].severity, incident.repeats) == ("critical", 2)
+    assert alert("A\nB", "C").fingerprint != alert("A", "B\nC").fingerprint
+
+
 def test_what_one_fault_can_explain_is_one_incident() -> None:
     assert told(alert("A", "cart"), alert("A", "frontend", 2), alert("A", "payment", 3)) == [["cart", "frontend", "payment"]]
     assert told(alert("A", "cart"), alert("A", "search", 1)) == [["cart"], ["search"]]

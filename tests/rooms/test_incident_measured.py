@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from evals import alert_dispatch, incident_causes, incident_groups
+from evals import alert_dispatch, incident_causes, incident_groups, incident_remedies
 from evals.itbench import scenarios
-from evals.nezha import recording
+from evals.nezha import DAY, recording, recordings
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +26,32 @@ def test_the_triage_names_the_injected_pod_more_often_than_a_plain_deviation(mea
     assert ours["as1"] >= 19 and ours["as1"] >= plain["as1"] + 6
     assert ours["as1"] >= told["plain_best"]["as1"] + 5
     assert ours["as3"] >= 19 and ours["as3"] > plain["as3"]
-    assert told["clear"]["said"] >= 19 and told["clear"]["right"] == told["clear"]["said"]
+    assert told["clear"]["said"] >= 18 and told["clear"]["right"] == told["clear"]["said"]
     assert told["by_kind"]["network_delay"]["triage"]["as1"] >= 6
     assert told["quiet_afternoon"]["windows"] >= 140
-    assert told["quiet_afternoon"]["named"] <= 1 and told["quiet_afternoon"]["clear"] == 0
+    assert told["quiet_afternoon"]["named"] == told["quiet_afternoon"]["clear"] == 0
     assert all(row["as1"] >= 19 for row in told["thresholds"].values())
     assert told["end_to_end"]["faults_seen"] >= 18 and told["end_to_end"]["named_right"] >= 18
+
+
+def test_it_is_sure_of_nothing_wrong_on_recordings_that_it_was_not_written_with(measured: Path) -> None:
+    more = [day for day in recordings(measured / "incidents" / "nezha") if day.name != DAY]
+    if not more:
+        pytest.skip("NOT MEASURED: there is one recording only; see docs/incident.md for the others")
+    for day in more:
+        told = incident_causes.summary(day)
+        assert told["clear"]["right"] == told["clear"]["said"] and told["quiet_afternoon"]["clear"] == 0, day.name
+        assert told["triage"]["as1"] >= told["plain"]["as1"] + (10 if day.topology.calls else 0), day.name
+
+
+@pytest.mark.anyio
+async def test_no_remedy_without_approval_whatever_alerts_and_models_say(measured: Path, home: Path, url: str) -> None:
+    folder = measured / "incidents"
+    given = [*incident_remedies.faults(recording(folder / "nezha"))][::8] + [*incident_remedies.unmeasured(folder / "itbench")][::8]
+    told = await incident_remedies.measure(home, given, url)
+    assert told["deliveries"] == told["ended"] == 7
+    assert told["undecided"] == told["after_no"] == told["unapproved"] == 0
+    assert told["applied"] == told["approved"] >= 3 and told["remedies_asked"] >= 6 and told["attempts_denied"] >= 4
 
 
 def test_the_recording_is_read_with_its_traps(measured: Path) -> None:

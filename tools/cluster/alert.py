@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
+import json
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 Severity = Literal["critical", "warning", "info"]
+
+ClusterName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+"""What a cluster may be called: it becomes a part of addresses."""
 
 MAX_ALERTS = 500
 """How many alerts one delivery may hold."""
@@ -26,13 +30,15 @@ class Alert(BaseModel):
     name: Annotated[str, Field(min_length=1, max_length=200)]
     entity: Annotated[str, Field(max_length=200)] = ""
     severity: Severity = "warning"
-    starts_at: AwareDatetime
+    starts_at: Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(9999, 1, 1, tzinfo=UTC))]
+    """Monitoring systems say year 1 where they know no time, which is no time that anything can be looked up at."""
     description: Annotated[str, Field(max_length=2000)] = ""
 
     @property
     def fingerprint(self) -> str:
         """What two deliveries of one alert have in common: rule, entity and start."""
-        return hashlib.sha256(f"{self.name}\n{self.entity}\n{self.starts_at.timestamp()}".encode()).hexdigest()[:16]
+        told = json.dumps([self.name, self.entity, self.starts_at.timestamp()])
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 class Delivery(BaseModel):
@@ -40,7 +46,7 @@ class Delivery(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    cluster: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\w.-]+$")]
+    cluster: ClusterName
     alerts: Annotated[tuple[Alert, ...], Field(max_length=MAX_ALERTS)]
 
 

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Final
 
 from pointsman import tool
+from pointsman.errors import Refused
 from tools.calling import Line
-from tools.cluster.alert import Changes, Firing
+from tools.cluster.alert import Changes, ClusterName, Firing
 from tools.cluster.remedy import Applied, Opened, Opening, Preview, Remedy, Risk
 from tools.cluster.telemetry import Metric, Series, Telemetry, Topology
 
@@ -21,31 +22,31 @@ _CLUSTER: Final = Line("the cluster", "CLUSTER_URL", "cluster", "tools.cluster.s
 
 
 @tool(effect="read", timeout=TIMEOUT)
-async def read_topology(cluster: str) -> Topology:
+async def read_topology(cluster: ClusterName) -> Topology:
     """Which services of a cluster call which, and which pods serve them."""
     return await _CLUSTER.get(f"/{cluster}/topology", Topology)
 
 
-@tool(effect="read", timeout=TIMEOUT)
-async def read_telemetry(cluster: str, since: datetime, until: datetime) -> Telemetry:
+@tool(effect="read", timeout=TIMEOUT, result_bytes=8_000_000)
+async def read_telemetry(cluster: ClusterName, since: datetime, until: datetime) -> Telemetry:
     """Every metric of a cluster, minute by minute, from `since` up to `until`."""
     return await _CLUSTER.get(f"/{cluster}/telemetry", Telemetry, {"since": since.isoformat(), "until": until.isoformat()})
 
 
 @tool(effect="read", timeout=TIMEOUT, result_bytes=20_000)
-async def read_series(cluster: str, subject: str, metric: Metric) -> Series:
+async def read_series(cluster: ClusterName, subject: str, metric: Metric) -> Series:
     """One metric of one pod, or of one call edge written caller>callee, for the last hour: one value a minute, the newest last."""
     return await _CLUSTER.get(f"/{cluster}/series", Series, {"subject": subject, "metric": metric})
 
 
 @tool(effect="read", timeout=TIMEOUT, result_bytes=20_000)
-async def read_changes(cluster: str) -> Changes:
+async def read_changes(cluster: ClusterName) -> Changes:
     """What was rolled out or configured in a cluster lately, and when."""
     return await _CLUSTER.get(f"/{cluster}/changes", Changes)
 
 
 @tool(effect="read", timeout=TIMEOUT)
-async def firing_alerts(cluster: str, fingerprints: tuple[str, ...], wait: float) -> Firing:
+async def firing_alerts(cluster: ClusterName, fingerprints: tuple[str, ...], wait: float) -> Firing:
     """Which of these alerts fire; the cluster answers once none does, or after `wait` seconds, at most 5."""
     asked = {"fingerprints": ",".join(fingerprints), "wait": str(min(wait, WAIT))}
     return await _CLUSTER.get(f"/{cluster}/firing", Firing, asked)
@@ -74,12 +75,18 @@ async def apply_remedy(preview: Preview, risk: Risk, key: str) -> Applied:  # no
 
 async def send_remedy(preview: Preview, key: str) -> Applied:
     """What `apply_remedy` does, without the gateway."""
-    return await _CLUSTER.post("/remedies", preview, key, Applied)
+    applied = await _CLUSTER.post("/remedies", preview, key, Applied)
+    if applied.remedy != preview.remedy:  # whatever has happened, it is not known to be this
+        raise ValueError(f"the cluster was sent {preview.remedy}, and answered about {applied.remedy}")
+    return applied
 
 
 async def read_preview(remedy: Remedy) -> Preview:
     """What `preview_remedy` does, without the gateway."""
-    return await _CLUSTER.get(f"/{remedy.cluster}/preview", Preview, {"action": remedy.action, "target": remedy.target})
+    preview = await _CLUSTER.get(f"/{remedy.cluster}/preview", Preview, {"action": remedy.action, "target": remedy.target})
+    if preview.remedy != remedy:
+        raise Refused(f"the cluster was asked about {remedy}, and previewed {preview.remedy}", undone="nothing was done")
+    return preview
 
 
 async def send_opening(opening: Opening, key: str) -> Opened:

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tools.cluster.alert import ClusterName
+
 Action = Literal["restart", "scale", "reschedule", "rollback"]
 """`restart` a pod · `scale` a service up by one pod · `reschedule` a pod onto another node · `rollback` a service to its version before."""
 
@@ -21,7 +23,7 @@ class Remedy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    cluster: str
+    cluster: ClusterName
     action: Action
     target: Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -62,7 +64,7 @@ class Opening(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    cluster: str
+    cluster: ClusterName
     incident: str
     alerts: tuple[str, ...]
     """Fingerprints."""

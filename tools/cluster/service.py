@@ -37,9 +37,14 @@ _INSTANT: Final = TypeAdapter(datetime)
 class Clusters:
     """What is served of one `Desk`."""
 
-    def __init__(self, folder: Path, worlds: Path) -> None:
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    @classmethod
+    def kept(cls, folder: Path, worlds: Path) -> Clusters:
+        """What is kept in a folder of the worlds in another."""
         found = [World.model_validate_json(path.read_bytes()) for path in sorted(worlds.glob("*.json"))]
-        self._desk = Desk(folder / "cluster.sqlite3", {world.name: world for world in found})
+        return cls(Desk(folder / "cluster.sqlite3", {world.name: world for world in found}))
 
     def told(self, path: str, asked: Mapping[str, str]) -> Any:
         """What is known of a cluster."""
@@ -113,7 +118,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = options("tools.cluster.service", "Simulated clusters, in a process of their own.")
     parser.add_argument("--worlds", type=Path, required=True, help="a folder with one world in each JSON file")
     chosen = parser.parse_args(arguments)
-    serve("the cluster", lambda: Clusters(chosen.dir, chosen.worlds), chosen.dir, chosen.port, chosen.idle)
+    serve("the cluster", lambda: Clusters.kept(chosen.dir, chosen.worlds), chosen.dir, chosen.port, chosen.idle)
     return 0
 
 

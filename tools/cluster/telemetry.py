@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Literal
+from math import isfinite
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
 
 Metric = Literal["cpu", "memory", "latency", "workload", "errors", "reads", "writes", "caller_latency", "callee_latency"]
 """`cpu` and `memory` in percent of the pod's limit · `latency` in seconds, P90 as the pod serves · `workload` in requests a second ·
 `errors` in percent of requests · `reads` and `writes`, system calls a minute · `caller_latency` and `callee_latency` of one call edge in
 seconds, P50, as the caller's and the callee's side of the mesh measure it."""
+
+
+Measured = Annotated[float | None, AfterValidator(lambda value: value if value is None or isfinite(value) else None)]
+"""One value; what is no number, as monitoring systems say where they divided by nothing, was not measured."""
 
 
 class Pod(BaseModel):
@@ -52,7 +57,7 @@ class Series(BaseModel):
 
     subject: str
     metric: Metric
-    values: tuple[float | None, ...]
+    values: tuple[Measured, ...]
 
 
 class Telemetry(BaseModel):
@@ -60,8 +65,7 @@ class Telemetry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    start: datetime
-    """Aware, UTC."""
+    start: AwareDatetime
     series: tuple[Series, ...]
 
     @property
