@@ -242,8 +242,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _print(name: str, told: dict[str, Any]) -> None:
-    methods = [f"{method}\n{what}" for method in ("triage", "z-score") for what in ("AS@1", "AS@3", "silent")]
-    table = Table(Column("fault", no_wrap=True), "faults", *methods, title=f"{name}: pods named, from metrics alone", box=box.SIMPLE)
+    methods = [f"{method}\n{what}" for method in ("triage", "plain") for what in ("AS@1", "AS@3", "silent")]
+    table = Table(
+        Column("fault", no_wrap=True), "faults", *methods, title=f"{name}: pods named by the triage and by a plain z-score", box=box.SIMPLE
+    )
     for kind, row in [*told["by_kind"].items(), ("all", told)]:
         counts = [str(row[name][key]) for name in ("triage", "plain") for key in ("as1", "as3", "abstained")]
         table.add_row(kind, str(row["triage"]["faults"]), *counts)

@@ -144,8 +144,11 @@ class Controlled(CompiledStateGraph[Any, Any, Any, Any]):
         for name in [name for name in graph.nodes if name.split(":")[-1] == RERUN]:
             graph.remove_node(graph.nodes[name])
         for place, edge in enumerate(graph.edges):
-            routes = getattr(getattr(self.builder, "parts", {}).get(edge.source), "routes", {})
-            along = [exit for exit, target in routes.items() if target == edge.target]
+            source, target = (end.partition(":")[0] for end in (edge.source, edge.target))
+            if source == target != edge.target:  # within a graph below, which has named its own
+                continue
+            routes = getattr(getattr(self.builder, "parts", {}).get(source), "routes", {})
+            along = [exit for exit, leads in routes.items() if leads == target]
             if along:
                 graph.edges[place] = edge._replace(data=" · ".join(along))
         return graph

@@ -16,17 +16,20 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pointsman import Runs
 from pointsman.errors import PointsmanError
+from pointsman.event import Event
 from pointsman.home import data_folder
+from pointsman.plain import plain
 from pointsman.runs import Item
 from samples.stage import asked, model, system
 
@@ -45,6 +48,10 @@ class Told:
     items: tuple[Item, ...]
     cases: tuple[Mapping[str, Any], ...]
     finding: str
+    approved: frozenset[str]
+    """The keys of the calls that were begun with an approval on record."""
+    models: frozenset[str]
+    """Who was asked."""
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """How it stands, an incident a line: in a word, and what there is to it."""
@@ -94,14 +101,19 @@ async def looked_at(documents: list[dict[str, Any]]) -> list[Told]:
 
 async def _told(runs: Runs, document: Mapping[str, Any], items: list[Item]) -> Told:
     cases: list[Mapping[str, Any]] = []
+    events: Sequence[Event] = ()
     if document["run"]:
         run = await runs.get(document["run"])
         payloads = await runs.payloads(run)
-        for event in await runs.events(run):
+        events = await runs.events(run)
+        for event in events:
             if event.kind == "run.sealed":
                 cases = payloads[event.payloads["output.reports"]]
+    begun = [event.fields for event in events if event.kind == "call.intent"]
+    approved = frozenset(fields["key"] for fields in begun if fields.get("approval"))
+    models = frozenset(fields["target"] for fields in begun if fields["effect"] == "model")
     finding = document["finding"] or ""
-    return Told(document["document"], document["run"] or "", document["state"], tuple(items), tuple(cases), finding)
+    return Told(document["document"], document["run"] or "", document["state"], tuple(items), tuple(cases), finding, approved, models)
 
 
 def show(console: Console, told: list[Told], remedies: list[dict[str, Any]]) -> None:
@@ -109,19 +121,24 @@ def show(console: Console, told: list[Told], remedies: list[dict[str, Any]]) -> 
     table = Table("delivery", "stands", "because", box=None, pad_edge=False)
     for delivery in told:
         for place, (word, why) in enumerate(delivery.lines()):
-            table.add_row("" if place else delivery.name.removesuffix(".json"), word, why)
-    console.print(table, markup=False)
+            table.add_row("" if place else Text(plain(delivery.name.removesuffix(".json"))), word, Text(plain(why)))
+    console.print(table)
     done = ", ".join(f"{remedy['action']} {remedy['target']} in {remedy['cluster']}" for remedy in remedies) or "nothing"
-    console.print(f"\nDone to the clusters so far, each once and each approved: {done}", markup=False)
+    approved = {key for delivery in told for key in delivery.approved}
+    without = sum(remedy["key"] not in approved for remedy in remedies)
+    console.print(f"\nDone to the clusters so far: {done}; without an approval on record: {without}", markup=False)
+    if any("recorded" in name for delivery in told for name in delivery.models):
+        console.print("RECORDED ANSWERS: no model gave them, they were written for these alerts (samples/recorded_opinions.json).")
     waiting = [item for delivery in told for item in delivery.items]
     remedy = next((item for item in waiting if item.kind == "approval"), None)
     if remedy:
-        console.print(f"\nNext: {POINTSMAN} show {remedy.run_id[:8]}          # what was seen, and who decided what", markup=False)
-        console.print(f"      {POINTSMAN} approve {remedy.approval_id[:8]} --as {OPERATOR}", markup=False)
-    elif waiting:
         console.print(
-            f"\nNext: {POINTSMAN} inbox          # what an operator is asked; then answer or reject ID --as {OPERATOR}", markup=False
+            f"\nNext: {POINTSMAN} show {remedy.run_id[:8]}          # what was seen, and who decided what", markup=False, soft_wrap=True
         )
+        console.print(f"      {POINTSMAN} approve {remedy.approval_id[:8]} --as {OPERATOR}", markup=False, soft_wrap=True)
+    elif waiting:
+        told_next = f"\nNext: {POINTSMAN} inbox          # what an operator is asked; then answer or reject ID --as {OPERATOR}"
+        console.print(told_next, markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

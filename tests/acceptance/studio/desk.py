@@ -28,7 +28,7 @@ from pointsman.server.token import new_token
 
 PEOPLE = {"dana": "controller", "kim": "controller", "lee": "controller", "max": "clerk"}
 
-GRAPHS = ("payment", "pair", "late", "loose", "count", "clerk", "both", "reading", "holding")
+GRAPHS = ("payment", "pair", "late", "loose", "count", "clerk", "both", "reading", "holding", "spender")
 
 
 @dataclass

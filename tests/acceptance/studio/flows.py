@@ -12,7 +12,8 @@ from langgraph.graph import END, START
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from pointsman import FAILED, InputFile, Policy, Workflow, allow, arg, ask, effect, question, tool
+from pointsman import FAILED, InputFile, Policy, Workflow, agent, allow, arg, ask, effect, question, tool
+from pointsman.testing import ScriptedModel, calls, says
 
 HERE = Path(__file__).parent
 
@@ -99,10 +100,16 @@ holding = Workflow(Work, name="holding")
 holding.add_node("hold", hold)
 holding.add_edge(START, "hold")
 
+spender = Workflow(Work, name="spender", policy=Policy(allow(), ask(pay, role="controller")))
+buyer = ScriptedModel([calls(("pay", {"amount": 33})), says(answer="bought")])
+spender.add_node("buy", agent(reads=("item",), writes="text", returns=str, prompt="Buy {item}.", model=buyer, effects=(pay,)))
+spender.add_edge(START, "buy")
+spender.add_exits("buy", answered=END, default=FAILED)
+
 payment = paying("payment", allow(pay, when=arg("amount") <= 100), ask(pay, when=arg("amount") > 100, role="controller")).compile()
 pair = paying("pair", ask(pay, role="controller", quorum=2, not_by=("starter",))).compile()
 late = paying("late", ask(pay, role="controller", expires=timedelta(seconds=1))).compile()
 loose = paying("loose", ask(pay)).compile()
 count = asking("count", question("How many?", shows=("item",), returns=int, writes="count")).compile()
 clerk = asking("clerk", question("Correct the order", shows=("order",), returns=Order, writes="order", role="clerk")).compile()
-both, reading, holding = both.compile(), reading.compile(), holding.compile()
+both, reading, holding, spender = both.compile(), reading.compile(), holding.compile(), spender.compile()

@@ -49,6 +49,18 @@ async def test_a_graph_is_drawn_with_kinds_and_every_exit(desk: Desk) -> None:
     assert labelled["pay", "failed"] == "denied · limit"
 
 
+async def test_an_agent_is_drawn_with_its_tools_and_exits_and_asks_from_within(desk: Desk) -> None:
+    async with desk.client("dana") as dana, desk.client("kim") as kim:
+        drawn = await dana.assistants.get_graph("spender", xray=True)
+        asked = await ask(dana, "spender", {"item": "chair"})
+        assert 33 not in desk.paid()
+        result = await kim.runs.wait(asked.thread, "spender", command={"resume": approve(asked.question)})
+    assert {"buy:model", "buy:tools"} <= {node["id"] for node in drawn["nodes"]}
+    ends = {edge["target"]: edge.get("data") for edge in drawn["edges"] if edge["source"] == "buy:__end__"}
+    assert ends == {"__end__": "answered", "failed": "abstained · needs_person · limit · loop · tool_failure · denied · unavailable"}
+    assert (result["text"], desk.paid().count(33)) == ("bought", 1)
+
+
 async def test_forms_have_their_fields(desk: Desk) -> None:
     async with desk.client() as nobody:
         [assistant] = await nobody.assistants.search(graph_id="payment")
