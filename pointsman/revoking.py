@@ -1,8 +1,10 @@
-"""Taking something away from all runs, while they go on: a person or service, a tool, a rule.
+"""Taking something away from all runs, while they go on, and giving it back: a person or service, a tool, a rule.
 
 Once `revoke` returns, no call begins that it strikes, in any process; whoever begins one proves in the same transaction that it knows. What
 rests on it and waits for a person is void. It is told on the record of each run that it touches: of those whose questions it voids at once, of
 others with the first call that it strikes. A process that dies in between leaves questions open that lead to no call, and no more.
+
+What is given back counts from each run's next call on; what was denied or voided meanwhile stays so.
 """
 
 from __future__ import annotations
@@ -11,26 +13,20 @@ from collections.abc import Iterable
 
 from pointsman.approval import Approval, Approvals, expired
 from pointsman.controlled import Controlled
-from pointsman.errors import BadInput, NotFound
+from pointsman.errors import BadInput, NotAllowed, NotFound
 from pointsman.event import Event
 from pointsman.gateway.permits import changed
 from pointsman.journal import draft_event
 from pointsman.lease import Owner
 from pointsman.opening import FINISHED
 from pointsman.outside import locked
-from pointsman.policy.revocation import KINDS, Revocation
+from pointsman.policy.revocation import KINDS, Revocation, Revocations
 from pointsman.principal import check_name
 
 
 async def revoke(owner: Owner, kind: str, name: str, *, by: str, reason: str) -> tuple[Revocation, list[str]]:
     """Take something away; it, and the runs whose questions it voided. Raises `BadInput`."""
-    check_name(by, "nothing was revoked")
-    if kind not in KINDS or not name.strip():
-        raise BadInput(
-            "revoke has to name one principal, tool or rule",
-            undone="nothing was revoked",
-            remedy="name exactly one; for several, revoke several times",
-        )
+    _check(kind, name, by, "nothing was revoked")
     async with owner.store.transaction() as tx:
         row = await tx.one("revoke", kind, name, by, reason)
     assert row is not None
@@ -58,8 +54,31 @@ async def check_known(owner: Owner, graphs: Iterable[Controlled], kind: str, nam
     )
 
 
+async def reinstate(owner: Owner, kind: str, name: str, *, by: str, reason: str) -> None:
+    """Give back what was revoked. Raises `BadInput`, `NotFound` where no revocation of it stands, `NotAllowed` where `by` is revoked."""
+    undone = "nothing was reinstated"
+    _check(kind, name, by, undone)
+    async with owner.store.transaction() as tx:
+        ended = await tx.fetch("reinstate", kind, name, by, reason)
+        told = list(map(Revocation.of, await tx.fetch("revocations")))
+        # As it stood before: nobody gives themselves back.
+        before = Revocations(each for each in told if each.number not in {row["number"] for row in ended})
+        if (revoked := before.of_principal(by)) is not None:
+            raise NotAllowed(f"{by} was revoked by {revoked.by}, so they give nothing back", undone=undone)
+        if not ended:
+            raise NotFound(f"the {kind} {name} is not revoked", undone=undone, remedy="`pointsman revoke` lists what is")
+
+
+def _check(kind: str, name: str, by: str, undone: str) -> None:
+    check_name(by, undone)
+    if kind not in KINDS or not name.strip():
+        raise BadInput(
+            "one principal, tool or rule has to be named", undone=undone, remedy="name exactly one; for several, say it several times"
+        )
+
+
 async def revocations(owner: Owner) -> list[Revocation]:
-    """All that was revoked, the oldest first."""
+    """All that was revoked or reinstated, the oldest first."""
     return [Revocation.of(row) for row in await owner.store.fetch("revocations")]
 
 

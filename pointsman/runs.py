@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,57 +23,10 @@ from pointsman.journal import events_of, payloads_of
 from pointsman.lease import TTL, Owner
 from pointsman.policy.revocation import Revocation
 from pointsman.project import Project
+from pointsman.run import Run as Run
+from pointsman.run import Summary as Summary
 from pointsman.segment import owner_here
 from pointsman.usage import Usage, usage
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One run, as a handle: what it is called, and how to watch it."""
-
-    run_id: str
-    graph: str
-    _runs: Runs
-
-    async def settled(self) -> Summary:
-        """Wait until it waits, parks or ends; how it stands then."""
-        return Summary.of(await self._runs.engine.settled(self.run_id))
-
-    async def summary(self) -> Summary:
-        """How it stands now."""
-        return Summary.of(await self._runs.row(self.run_id))
-
-    async def events(self) -> AsyncIterator[Event]:
-        """Its events from the first one on, until it has settled."""
-        seq = 0
-        while True:
-            settled = (await self._runs.row(self.run_id))["state"] in SETTLED
-            for event in await events_of(self._runs.owner.store, self.run_id, seq):
-                seq = event.seq
-                yield event
-            if settled:
-                return
-            await asyncio.sleep(0.05)
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """How a run stands: one line of `pointsman runs`."""
-
-    run_id: str
-    graph: str
-    key: str | None
-    state: str
-    quarantined: bool
-    retryable: bool
-    accepted_at: datetime
-    changed_at: datetime
-    version: str | None
-
-    @classmethod
-    def of(cls, row: Mapping[str, Any]) -> Summary:
-        """The summary that a row of the runs table holds."""
-        return cls(*(row[name] for name in cls.__slots__))
 
 
 class Runs:
@@ -227,18 +177,24 @@ class Runs:
     ) -> Sequence[Run]:
         """Take away a principal, a tool or a rule from every run of the project, those that are running among them; the runs whose questions it voided.
 
-        From when this returns no process begins a call that it strikes. Nothing gives it back; a rule can be replaced by one of another name in
-        a new version of its policy. Raises `BadInput` where not exactly one of the three is named.
+        From when this returns no process begins a call that it strikes. Raises `BadInput` where not exactly one of the three is named.
         """
-        named = [(kind, name) for kind, name in (("principal", principal), ("tool", tool), ("rule", rule)) if name is not None]
-        kind, name = named[0] if len(named) == 1 else ("", "")
-        _, touched = await revoking.revoke(self.owner, kind, name, by=by, reason=reason)
+        _, touched = await revoking.revoke(self.owner, *_named(principal, tool, rule), by=by, reason=reason)
         for run_id in touched:
             await self._go_on(run_id)
         return [await self.get(run_id) for run_id in touched]
 
+    async def reinstate(
+        self, *, principal: str | None = None, tool: str | None = None, rule: str | None = None, by: str, reason: str = ""
+    ) -> None:
+        """Give back what was revoked, to every run from its next call on; what was denied or voided meanwhile stays so.
+
+        Raises `BadInput` where not exactly one of the three is named, `NotFound` where it is not revoked, `NotAllowed` where `by` is.
+        """
+        await revoking.reinstate(self.owner, *_named(principal, tool, rule), by=by, reason=reason)
+
     async def revocations(self) -> Sequence[Revocation]:
-        """All that was revoked in this project, the oldest first."""
+        """All that was revoked or reinstated in this project, the oldest first."""
         return await revoking.revocations(self.owner)
 
     async def reconcile(self, run: Run, call: str, *, happened: bool, result: Any = None, by: str) -> None:
@@ -296,3 +252,9 @@ class Runs:
             with contextlib.suppress(PointsmanError):  # who only looks need not have the graph: whoever resumes the run does
                 self.graph((await self.row(run_id))["graph"])
                 self.engine.advance(run_id)
+
+
+def _named(principal: str | None, tool: str | None, rule: str | None) -> tuple[str, str]:
+    """The kind and the name of the one that is named; empty where that is none, or several."""
+    named = [(kind, name) for kind, name in (("principal", principal), ("tool", tool), ("rule", rule)) if name is not None]
+    return named[0] if len(named) == 1 else ("", "")

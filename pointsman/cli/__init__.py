@@ -58,6 +58,7 @@ app.command("cancel")(act.cancel)
 app.command("compensate")(act.compensate)
 app.command("check")(narrow.check)
 app.command("revoke")(narrow.revoke)
+app.command("reinstate")(narrow.reinstate)
 app.command("doctor")(look.doctor)
 app.add_typer(evaluation.app)
 

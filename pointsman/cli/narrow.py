@@ -1,4 +1,4 @@
-"""The commands about what may be done at all: `check`, which finds what is wrong with it, and `revoke`, which takes some of it away."""
+"""The commands about what may be done at all: `check` finds what is wrong with it, `revoke` takes some of it away, `reinstate` gives it back."""
 
 # ruff: noqa: PLC0415 - a command imports what it needs when it is called, so that `--help` does not load LangGraph (four CPU-seconds)
 from __future__ import annotations
@@ -59,21 +59,17 @@ def _findings(project: Project, name: str) -> list[dict[str, Any]]:
     return [{"what": f"policy, {finding}", "wrong": finding.wrong} for finding in loaded.lint(project.roles)]
 
 
+Principal = Annotated[str | None, typer.Option("--principal", metavar="NAME", help="A person or service: no call is made for them.")]
+Tool = Annotated[str | None, typer.Option("--tool", metavar="NAME", help="A tool, or a model as provider:name.")]
+Rule = Annotated[str | None, typer.Option("--rule", metavar="ID", help="A rule of a policy: while it is revoked it denies.")]
+
+
 def revoke(
-    principal: Annotated[
-        str | None, typer.Option("--principal", metavar="NAME", help="A person or service: no call is made for them.")
-    ] = None,
-    tool: Annotated[str | None, typer.Option("--tool", metavar="NAME", help="A tool, or a model as provider:name.")] = None,
-    rule: Annotated[str | None, typer.Option("--rule", metavar="ID", help="A rule of a policy: from now on it denies.")] = None,
-    *,
-    reason: Reason = "",
-    by: As = None,
-    json: Json = False,
+    principal: Principal = None, tool: Tool = None, rule: Rule = None, *, reason: Reason = "", by: As = None, json: Json = False
 ) -> None:
     """Take away a person, a tool or a rule, from every run and at once; without any of these, list what was.
 
-    Runs that are going on obey at their next call; questions that rest on it are void. There is no way back: a person or a tool stays
-    revoked in this database, a rule until a new version of the policy names another one.
+    Runs that are going on obey at their next call; questions that rest on it are void.
     """
 
     async def command(desk: Desk) -> int:
@@ -116,6 +112,30 @@ async def _check_known(runs: Any, tool: str | None, rule: str | None) -> None:
         await check_known(runs.owner, graphs, kind, name)
 
 
+def reinstate(
+    principal: Principal = None, tool: Tool = None, rule: Rule = None, *, reason: Reason = "", by: As = None, json: Json = False
+) -> None:
+    """Give back a person, a tool or a rule that was revoked.
+
+    Every run may use it from its next call on. What was denied or voided meanwhile stays so.
+    """
+
+    async def command(desk: Desk) -> int:
+        from rich.text import Text
+
+        from pointsman.plain import plain
+        from pointsman.runs import Runs
+
+        async with Runs.open() as runs:
+            person = runs.project.roles.acting(by)
+            await runs.reinstate(principal=principal, tool=tool, rule=rule, by=person.name, reason=reason)
+        name = str(principal or tool or rule)
+        desk.give({"reinstated": name}, Text(f"{plain(name)} is reinstated; what was denied or voided meanwhile stays so."))
+        return DONE
+
+    perform(command, json)
+
+
 def _list(desk: Desk, revoked: Any) -> None:
     from dataclasses import asdict
 
@@ -124,8 +144,9 @@ def _list(desk: Desk, revoked: Any) -> None:
     from pointsman.cli.page import rows
     from pointsman.plain import plain
 
-    grid = rows(head=("", "revoked", "by", "reason"), least=(4, 8, 4))
+    grid = rows(head=("", "", "", "by", "reason"), least=(10, 4, 8, 4))
     each: Revocation
     for each in revoked:
-        grid.add_row(Text(each.kind, "dim"), Text(plain(each.name), "bold"), Text(plain(each.by)), Text(plain(each.reason)))
+        what = Text("revoked", "red") if each.lifts is None else Text("reinstated", "green")
+        grid.add_row(what, Text(each.kind, "dim"), Text(plain(each.name), "bold"), Text(plain(each.by)), Text(plain(each.reason)))
     desk.give([asdict(each) for each in revoked], *([grid] if revoked else [Text("Nothing is revoked.")]))

@@ -126,7 +126,11 @@ class _Teller:
         self._mark("undone", event, f"run {self._story.undone[:8]} was begun, which undoes what this one did")
 
     def _policy_changed(self, event: Event) -> None:
-        self._mark("revoked", event, f"the {event.fields['revoked']} {event.fields['name']} was revoked")
+        self._mark(
+            "revoked",
+            event,
+            f"the {event.fields['revoked']} {event.fields['name']} was {'reinstated' if 'lifts' in event.fields else 'revoked'}",
+        )
 
     # Steps
 

@@ -111,7 +111,7 @@ class Playback:
         for event in kept:
             if event.kind == "call.outcome" and "spend" in event.fields:
                 self._spends[event.fields["call"]] = Spend.of(event.fields["spend"])
-        self._revocations = [event for event in kept if event.kind == "policy.changed"]
+        self._revocations = [event for event in kept if event.kind == "policy.changed" and "lifts" not in event.fields]
         for call in Tape(kept).all():
             # Denials by the policy are worked out anew; what a rerun was given again, it will be given again.
             from_outside = call.outcome == "denied" and call.fields["rule"] in _FROM_OUTSIDE

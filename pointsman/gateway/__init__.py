@@ -144,7 +144,9 @@ class Gateway:
         call_id, k = facts["call"], facts["k"]
         corrected = self.tape.other_effect(step.position, request.target, digest, step.ns) if request.is_effect else None
         decision = judge(request, step, self.accounts.run.settled, self.rules.principal, corrected)
-        revocation = self.permits.against(decision, request.target) or self.source.revocation(step, request.target, digest, k)
+        revocation = await self.permits.against(decision, request.target) or self.source.revocation(step, request.target, digest, k)
+        for draft in self.permits.lifted():
+            self.note(draft)
         if revocation is not None:
             self.strike(revocation)
             decision = revocation.denial(decision)

@@ -49,9 +49,19 @@ class Permits:
     async def _read(self) -> None:
         self._revoked = Revocations(map(Revocation.of, await self._journal.revocations()))
 
-    def against(self, decision: Decision, target: str) -> Revocation | None:
+    async def against(self, decision: Decision, target: str) -> Revocation | None:
         """The revocation that a call of `target`, so decided, is struck by."""
+        found = self._revoked.against(decision, tool=target, principal=self._principal)
+        if found is None:
+            return None
+        await self._read()  # what is struck commits no proof of what is known: it may have been given back
         return self._revoked.against(decision, tool=target, principal=self._principal)
+
+    def lifted(self) -> Iterable[Draft]:
+        """What goes on the run's record where a revocation that it tells of has been ended since."""
+        for each in self._revoked.lifts:
+            if each.lifts in self._noted and each.number not in self._noted:
+                yield changed(self._journal.draft, each, self._journal.payload(each.reason))
 
     def noted(self, revocation: Revocation) -> Iterable[Draft]:
         """What goes on the run's record with the first call that a revocation strikes."""
@@ -70,6 +80,6 @@ class Permits:
 
 
 def changed(draft: Callable[..., Draft], revocation: Revocation, reason: str) -> Draft:
-    """The event that tells a run of a revocation; `reason` is the digest of its payload."""
+    """The event that tells a run of a revocation, or of the end of one; `reason` is the digest of its payload."""
     fields = {"revocation": revocation.number, "revoked": revocation.kind, "name": revocation.name, "by": revocation.by}
-    return draft("policy.changed", payloads={"reason": reason}, **fields)
+    return draft("policy.changed", payloads={"reason": reason}, **fields, lifts=revocation.lifts)

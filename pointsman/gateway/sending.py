@@ -82,7 +82,7 @@ class Sending:
         """A call on record without a known outcome: see the four cases in `ARCHITECTURE.md`."""
         gate = self._gateway
         decided = Decision(Verdict.ALLOW, found.fields.get("rule", ""), "", matched=tuple(found.fields.get("matched", ())))
-        revocation = gate.permits.against(decided, request.target)
+        revocation = await gate.permits.against(decided, request.target)
         if revocation is not None:
             gate.strike(revocation)
             raise await self._withdrawn(request, step, found, revocation.denial(decided).reason)

@@ -1,4 +1,4 @@
-"""What was taken away while runs go on: a person or service, a tool, a rule. It lies outside of every version and can only narrow."""
+"""What was taken away while runs go on: a person or service, a tool, a rule. It lies outside of every version, and can only narrow what that allows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KINDS = ("principal", "tool", "rule")
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """One thing taken away, for all runs of a project from then on.
+    """One thing taken away, for all runs of a project from then on, or given back.
 
     A *principal*: calls on their behalf are denied, and their decisions count no more. A *tool* (or model, as `provider:name`): its calls are
     denied. A *rule*, by its id: it denies what it was about, whatever it said before.
@@ -27,11 +27,13 @@ class Revocation:
     name: str
     by: str
     reason: str
+    lifts: int | None = None
+    """The number of the revocation that this one ends; None where it takes away."""
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Revocation:
         """The revocation that a stored row holds."""
-        return cls(row["number"], row["kind"], row["name"], row["revoked_by"], row["reason"])
+        return cls(row["number"], row["kind"], row["name"], row["revoked_by"], row["reason"], row["lifts"])
 
     def strikes(self, *, tool: str, principal: str | None, rules: Iterable[str]) -> bool:
         """Whether a call of this tool, on behalf of this principal, decided by these rules, is one it takes away."""
@@ -48,8 +50,12 @@ class Revocations:
     """All that was revoked, as far as somebody knows."""
 
     def __init__(self, revoked: Iterable[Revocation] = ()) -> None:
-        self._revoked = tuple(revoked)
-        self.newest = max((each.number for each in self._revoked), default=0)
+        told = tuple(revoked)
+        self.lifts = tuple(each for each in told if each.lifts is not None)
+        """Those that end another one."""
+        ended = {each.lifts for each in self.lifts}
+        self._revoked = tuple(each for each in told if each.lifts is None and each.number not in ended)
+        self.newest = max((each.number for each in told), default=0)
         """The number of the newest one known; 0 where none is."""
 
     def against(self, decision: Decision, *, tool: str, principal: str | None) -> Revocation | None:

@@ -154,6 +154,9 @@ WHERE a.state = 'open' AND a.expires_at <= %s AND r.state NOT IN ('done', 'faile
 -- name: revoke
 SELECT * FROM pointsman.revoke(%s, %s, %s, %s)
 
+-- name: reinstate
+SELECT * FROM pointsman.reinstate(%s, %s, %s, %s)
+
 -- name: revocations
 SELECT * FROM pointsman.revocation ORDER BY number
 

@@ -287,8 +287,7 @@ def test_check_finds_what_is_wrong_with_a_policy_and_who_is_to_decide(project: P
     assert [(finding["graph"], finding["wrong"]) for finding in told] == [("graphs/odd.py:odd", False)]
 
 
-def test_revoke_takes_effect_in_a_process_that_is_waiting(project: Project) -> None:
-    """Last of all: nothing is paid in this project afterwards."""
+def test_revoke_takes_effect_in_a_process_that_is_waiting_and_reinstate_gives_back_and_reinstate_gives_back(project: Project) -> None:
     before = len(paid(project))
     question = started(project, "single", "eve")
     assert "Nothing is revoked" in project.run("revoke").out
@@ -307,3 +306,10 @@ def test_revoke_takes_effect_in_a_process_that_is_waiting(project: Project) -> N
     listed = project.run("revoke")
     assert "the bank is closed" in listed.out
     assert [(each["kind"], each["name"], each["by"]) for each in project.json("revoke")] == [("tool", "pay", "lee")]
+    back = project.run("reinstate", "--tool", "pay", "--reason", "it has opened")
+    assert (back.code, "pay is reinstated" in back.out) == (0, True), back.out + back.err
+    assert project.run("reinstate", "--tool", "pay").code == 2, "it is not revoked"
+    listed = " ".join(project.run("revoke").out.split())
+    assert "reinstated tool pay lee it has opened" in listed
+    assert project.run("approve", started(project, "single", "eve"), "--as", "dana").code == 0
+    assert paid(project)[before:] == ["eve 480"]

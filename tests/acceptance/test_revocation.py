@@ -8,7 +8,9 @@ import pytest
 from langgraph.graph import END, START
 
 from pointsman import Limits, Policy, Runs, allow, ask, code, effect, question
-from pointsman.errors import BadInput, Conflict, NotAllowed
+from pointsman.errors import BadInput, Conflict, Denied, NotAllowed, NotFound
+from pointsman.evaluation.journaled import trace_of
+from pointsman.evaluation.replay import replay
 from pointsman.evidence import verify
 from tests.acceptance.world import ALL, OpenRuns, State, World, flow, go, line, open_items, output, roles, told
 
@@ -234,3 +236,68 @@ async def test_questions_for_values_are_asked_whatever_was_revoked(open_runs: Op
         await runs.approve(item, by="dana")
         assert (await run.settled()).state == "done"
         assert world.asked("pay") == [7]
+
+
+async def test_what_was_revoked_is_given_back_on_record(open_runs: OpenRuns, world: World, url: str, home: Path) -> None:
+    """In a run that was struck, while it goes on in another process: denied before, made after, and its record tells why."""
+    held = [asyncio.Event() for _ in range(2)]
+    free = [asyncio.Event() for _ in range(2)]
+    t = world.tools()
+
+    async def work(state: State, ctx: Any) -> State:
+        found = []
+        for x in range(3):
+            try:
+                found.append(await ctx.call(t.look, x=x))
+            except Denied:
+                found.append("denied")
+            if x < 2:
+                held[x].set()
+                await free[x].wait()
+        return {"log": found}
+
+    graph = line(("work", code(work, tools=(t.look,))), policy=ALL)
+    async with open_runs(graph) as runs, Runs.open(url=url, home=home, root=home) as elsewhere:
+        run = await runs.start("flow", {}, by="max")
+        await held[0].wait()
+        await elsewhere.revoke(tool="look", by="lee", reason="it leaks")
+        await elsewhere.revoke(tool="look", by="kim", reason="it leaks, I hear")
+        free[0].set()
+        await held[1].wait()
+        await elsewhere.reinstate(tool="look", by="dana", reason="it is mended")
+        free[1].set()
+        assert (await run.settled()).state == "done"
+        assert (await output(runs, run))["log"] == ["saw 0", "denied", "saw 2"]
+        before, after = await told(runs, run, "policy.changed")
+        assert (before.fields["by"], after.fields["by"], after.fields["lifts"]) == ("lee", "dana", before.fields["revocation"])
+        assert (await runs.payloads(run))[after.payloads["reason"]] == "it is mended"
+        assert await verify(runs.owner.store, run.run_id) == []
+        assert [(each.by, each.lifts) for each in await runs.revocations()] == [("lee", None), ("kim", None), ("dana", 1), ("dana", 2)]
+        again = await replay(graph, await trace_of(runs, run))
+        assert again.identical, again.data()
+
+        await runs.revoke(tool="look", by="lee")  # and it can be taken away again
+        run = await runs.start("flow", {})
+        assert (await run.settled()).state == "done"
+        assert (await output(runs, run))["log"] == ["denied"] * 3
+
+
+async def test_nobody_gives_themselves_back_nor_what_is_there(open_runs: OpenRuns, world: World, home: Path) -> None:
+    roles(home, boss=["dana", "kim"])
+    async with open_runs(posting(world, Policy(ask("pay", role="boss")))) as runs:
+        await runs.revoke(principal="dana", by="lee")
+        with pytest.raises(NotAllowed, match="give nothing back"):
+            await runs.reinstate(principal="dana", by="dana")
+        for what, error in (({"tool": "pay"}, NotFound), ({}, BadInput), ({"tool": "pay", "rule": "x"}, BadInput)):
+            with pytest.raises(error):
+                await runs.reinstate(**what, by="lee")
+        assert len(await runs.revocations()) == 1
+        run, _ = await go(runs, {"amount": 5})
+        [item] = await open_items(runs, run)
+        with pytest.raises(NotAllowed, match="revoked"):
+            await runs.approve(item, by="dana")
+        await runs.reinstate(principal="dana", by="lee")
+        with pytest.raises(NotFound):
+            await runs.reinstate(principal="dana", by="lee")
+        await runs.approve(item, by="dana")
+        assert (await run.settled()).state == "done"
