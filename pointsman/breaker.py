@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pointsman.errors import BadInput, Unavailable
+from pointsman.errors import BadInput, Refused, Unavailable
 
-_ANSWERS = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
-"""What an operating system says no with: what is wrong is the question."""
+_ANSWERS = (Refused, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
+"""What a tool or an operating system says no with: what is wrong is the question."""
 
 
 def unanswered(error: BaseException) -> bool:
@@ -20,7 +20,7 @@ def unanswered(error: BaseException) -> bool:
     seen: set[int] = set()
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))  # an error that is raised again can be its own cause
-        if isinstance(cause, Unavailable | OSError):
+        if isinstance(cause, Unavailable | OSError | Refused):
             return not isinstance(cause, _ANSWERS)
         cause = cause.__cause__ or cause.__context__
     return False
@@ -36,29 +36,35 @@ class Breaker:
     _failed: int = field(default=0, repr=False)
     _until: float | None = field(default=None, repr=False)
     _trying: bool = field(default=False, repr=False)
+    _era: int = field(default=0, repr=False)
+    """Counts its openings and its tries: what was sent in an earlier one says nothing of the present."""
 
     def __post_init__(self) -> None:
         if self.failures < 0 or not self.seconds > 0:
             raise BadInput(f"a breaker of {self.failures} failures and {self.seconds} seconds cannot work", remedy="0 or more, and above 0")
 
-    def enter(self, tool: str, now: float) -> None:
-        """A call is about to be sent, `now` in seconds of one clock. Raises `Unavailable` while it is open, or half open with a call under way."""
-        if self._until is None:
-            return
-        if now < self._until or self._trying:
-            left = max(self._until - now, 0.0)
-            raise Unavailable(
-                f"{tool} did not answer {self._failed} times in a row, so its breaker is open for {left:.0f} s more",
-                undone="nothing was sent",
-            )
-        self._trying = True
+    def enter(self, tool: str, now: float) -> int:
+        """A call is about to be sent, `now` in seconds of one clock; its ticket. Raises `Unavailable` while it is open, or half open with a call under way."""
+        if self._until is not None:
+            if now < self._until or self._trying:
+                left = self._until - now
+                state = f"open for {left:.0f} s more" if left > 0 else "half open, and one call is being tried"
+                raise Unavailable(
+                    f"{tool} did not answer {self._failed} times in a row, so its breaker is {state}", undone="nothing was sent"
+                )
+            self._trying = True
+            self._era += 1
+        return self._era
 
-    def leave(self, now: float, *, answered: bool) -> None:
-        """A call that was sent has ended."""
+    def leave(self, ticket: int, now: float, *, answered: bool | None) -> None:
+        """A call that was sent has ended; `answered` is None where it was not waited for."""
+        if ticket != self._era:
+            return
         self._trying = False
         if answered:
             self._failed, self._until = 0, None
-            return
-        self._failed += 1
-        if self.failures and self._failed >= self.failures:
-            self._until = now + self.seconds
+        elif answered is False:
+            self._failed += 1
+            if self.failures and self._failed >= self.failures:
+                self._until = now + self.seconds
+                self._era += 1

@@ -171,18 +171,19 @@ class Sending:
     async def _answer(self, request: Request, key: str) -> Any:
         """What the outside says. Raises `Unavailable` where its breaker is open: nothing was sent."""
         clock, breaker = self._gateway.clock, request.breaker
-        if breaker is not None:
-            breaker.enter(request.target, clock.monotonic())
-        answered = True
+        ticket = breaker.enter(request.target, clock.monotonic()) if breaker is not None else 0
+        answered: bool | None = None
         try:
             with passage():
-                return await _within(request.timeout, request.perform(key))
+                answer = await _within(request.timeout, request.perform(key))
+            answered = True
+            return answer
         except Exception as error:
             answered = not unanswered(error)
             raise
         finally:
             if breaker is not None:
-                breaker.leave(clock.monotonic(), answered=answered)
+                breaker.leave(ticket, clock.monotonic(), answered=answered)
 
     async def _failed(self, step: Step, call: str, error: PointsmanError, spent: Spend) -> None:
         await self._outcome(step, call, "failed", {"type": type(error).__name__, "what": error.what}, spent)

@@ -172,9 +172,12 @@ async def test_a_refusal_is_an_answer(open_runs: OpenRuns) -> None:
 
     @tool(effect="submit", key="key", breaker=Breaker(failures=1))
     async def reach(amount: int, key: str) -> str:
-        """Reach the outside."""
+        """Reach the outside, by its second address."""
         sent.append(amount)
-        raise Refused("no")
+        try:
+            raise ConnectionRefusedError("the first is down")
+        except OSError:
+            raise Refused("no")  # noqa: B904
 
     async with open_runs(paying(reach, Policy(allow()))) as runs:
         run, _ = await go(runs, {"amount": 1})
@@ -213,18 +216,33 @@ async def test_what_a_client_wraps_is_no_answer_and_a_file_that_is_not_there_is_
 
 def test_half_open_lets_one_through() -> None:
     breaker = Breaker(failures=1, seconds=10)
-    breaker.enter("t", 0.0)
-    breaker.leave(0.0, answered=False)
-    with pytest.raises(Unavailable):
+    breaker.leave(breaker.enter("t", 0.0), 0.0, answered=False)
+    with pytest.raises(Unavailable, match="open for 1 s more"):
         breaker.enter("t", 9.0)
-    breaker.enter("t", 10.0)
-    with pytest.raises(Unavailable):
+    trial = breaker.enter("t", 10.0)
+    with pytest.raises(Unavailable, match="one call is being tried"):
         breaker.enter("t", 11.0)
-    breaker.leave(11.0, answered=True)
+    breaker.leave(trial, 11.0, answered=True)
     breaker.enter("t", 11.0)
     for wrong in ({"failures": -1}, {"seconds": 0}):
         with pytest.raises(BadInput):
             Breaker(**wrong)
+
+
+def test_what_was_sent_before_it_opened_decides_nothing_after() -> None:
+    breaker = Breaker(failures=1, seconds=10)
+    early = [breaker.enter("t", 0.0) for _ in range(4)]
+    for ticket, answered in zip(early, (False, True, False), strict=False):
+        breaker.leave(ticket, 5.0, answered=answered)
+    with pytest.raises(Unavailable, match="open for 1 s more"):
+        breaker.enter("t", 14.0)
+    trial = breaker.enter("t", 15.0)
+    breaker.leave(early[3], 15.0, answered=False)
+    with pytest.raises(Unavailable):
+        breaker.enter("t", 26.0)  # the trial is still under way
+    breaker.leave(trial, 26.0, answered=None)  # nobody waited for it: the next one is tried
+    breaker.leave(breaker.enter("t", 26.0), 26.0, answered=True)
+    breaker.enter("t", 26.0)
 
 
 # What comes back
