@@ -15,7 +15,7 @@ from pointsman import canonical, errors
 from pointsman.approval import Approval
 from pointsman.body import contained, room
 from pointsman.breaker import unanswered
-from pointsman.errors import BadInput, Denied, OutcomeUnknown, PointsmanError, ToolFailed, TooSoon, named
+from pointsman.errors import Denied, OutcomeUnknown, PointsmanError, ToolFailed, TooSoon, named
 from pointsman.gateway.request import Request
 from pointsman.gateway.step import Step
 from pointsman.gateway.tape import Recorded
@@ -97,7 +97,8 @@ class Sending:
         gate.lease.check()
         with passage():
             result = await _within(request.timeout, request.probe())
-        payloads = {} if result is None else {"result": gate.journal.payload(result)}
+        tree = _kept(result, request.result_bytes)
+        payloads = {} if result is None else {"result": gate.journal.payload_of(tree)}
         draft = gate.journal.draft(
             "call.reconciled", step.position, payloads=payloads, call=found.call, happened=result is not None, by="probe"
         )
@@ -105,7 +106,7 @@ class Sending:
         if result is None:
             return await self._send_again(request, step, found)
         step.account.settle(found.call, request.worst)
-        return request.revive(canonical.encode(result))
+        return request.revive(tree)
 
     async def _withdrawn(self, request: Request, step: Step, found: Recorded, why: str) -> PointsmanError:
         """A call that was begun, whose outcome is not known, and that may no longer be made: what to raise."""
@@ -130,9 +131,8 @@ class Sending:
         return await self._perform(request, step, found.call, found.fields["key"])
 
     async def _perform(self, request: Request, step: Step, call: str, key: str) -> Any:
-        async with (
-            room() if request.plain else nullcontext()
-        ):  # before the lease is looked at: between that look and the call nothing waits
+        # Before the lease is looked at: between that look and the call nothing waits.
+        async with room() if request.plain else nullcontext():
             self._gateway.lease.check()
             return await self._performed(request, step, call, key)
 
@@ -140,26 +140,22 @@ class Sending:
         gate = self._gateway
         begun = gate.clock.monotonic()
         try:
-            tree = canonical.encode(await self._answer(request, key))
+            answer = await self._answer(request, key)
+            tree = _kept(answer, request.result_bytes) if request.is_effect else canonical.encode(answer)
             if not request.is_effect:
                 request.revive(tree)
-            elif len(canonical.dumps(tree)) > request.result_bytes:
-                tree = None  # it happened; nobody will be able to read what it said
         except ToolFailed as error:
             error.what = error.what[:_SAID]
             await self._failed(step, call, error, self._spent(request, begun, error))
             raise
         except Exception as error:
             what = f"no answer within {request.timeout} s" if isinstance(error, TimeoutError) else named(error)
-            if not request.is_effect:
-                failed = ToolFailed(f"{request.target} failed: {what}", step=step.position)
-                await self._failed(step, call, failed, self._spent(request, begun))
-                raise failed from error
-            if isinstance(error, BadInput):
-                tree = None  # it happened; its answer has no form in which it could be kept
-            else:
+            if request.is_effect:
                 await self._unknown(step, call, what, self._spent(request, begun))
                 raise _unknown_error(request, step, call, what) from error
+            failed = ToolFailed(f"{request.target} failed: {what}", step=step.position)
+            await self._failed(step, call, failed, self._spent(request, begun))
+            raise failed from error
         spent = self._spent(request, begun, tree)
         payloads = {"result": gate.journal.payload_of(tree)}
         await gate.append(
@@ -209,6 +205,15 @@ class Sending:
     def _spent(self, request: Request, begun: float, told: Any = None) -> Spend:
         seconds = Decimal(str(round(self._gateway.clock.monotonic() - begun, 3)))
         return replace(request.cost(told) if request.cost else request.worst, seconds=seconds)
+
+
+def _kept(answer: Any, most: int) -> Any:
+    """An effect's answer as an encoded tree; None where that has more than `most` bytes or none can be made: it happened all the same."""
+    try:
+        tree = canonical.encode(answer)
+        return tree if len(canonical.dumps(tree)) <= most else None
+    except Exception:  # noqa: BLE001 - what an object does that is looked at says nothing of what was done
+        return None
 
 
 async def _within(seconds: float, work: Awaitable[Any]) -> Any:

@@ -2,7 +2,7 @@
 
 import contextlib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -259,6 +259,42 @@ async def test_an_answer_that_is_too_large_is_not_kept(open_runs: OpenRuns) -> N
         assert summary.state == "parked"
         assert "happened, and its answer was not kept" in (await error_of(runs, run))["what"]
         assert max(len(str(kept)) for kept in (await runs.payloads(run)).values()) < 1000
+
+
+class Odd(dict[str, int]):
+    """A value that cannot even be looked at."""
+
+    def __iter__(self) -> Any:
+        raise RuntimeError("odd")
+
+
+async def test_what_an_answer_is_says_nothing_of_what_was_done_and_an_error_does(open_runs: OpenRuns) -> None:
+    def refused() -> Any:
+        raise BadInput("there is no such account")
+
+    answers: dict[str, tuple[Any, str]] = {
+        "no form": (object, "done"),
+        "not a number": (lambda: float("nan"), "done"),
+        "odd": (lambda: Odd(a=1), "done"),
+        "our own error": (refused, "unknown"),
+    }
+
+    def reaching(name: str) -> Any:
+        @tool(effect="submit", key="key")
+        async def reach(amount: int, key: str) -> str:
+            """Reach the outside."""
+            return cast(str, answers[name][0]())
+
+        return paying(reach, Policy(allow()), name)
+
+    async with open_runs(*(reaching(name) for name in answers)) as runs:
+        for name, (_, outcome) in answers.items():
+            run, summary = await go(runs, {"amount": 1}, graph=name)
+            assert (summary.state, [event.fields["outcome"] for event in await told(runs, run, "call.outcome")]) == ("parked", [outcome]), (
+                name
+            )
+            said = (await error_of(runs, run))["what"]
+            assert ("happened, and its answer was not kept" if outcome == "done" else "there is no such account") in said, name
 
 
 # The way back
