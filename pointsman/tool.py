@@ -7,16 +7,15 @@ being executed, and the gateway fills the port. Called outside a step, a tool re
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, TypeVar, get_args, get_type_hints, overload
+from typing import Any, Literal, Protocol, TypeVar, get_args, overload
 
 from langchain_core.tools import StructuredTool
-from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from pointsman import canonical
+from pointsman import canonical, declaration
 from pointsman.body import execute
 from pointsman.breaker import Breaker
 from pointsman.errors import BadInput, NotAllowed
@@ -126,6 +125,10 @@ class Tool(StructuredTool):
 
     contract: Contract
 
+    def __repr_args__(self) -> list[tuple[str | None, Any]]:
+        # Not the methods that it holds as functions: their text is that of what they are bound to, without end.
+        return [("name", self.name), ("effect", self.contract.effect), ("description", self.description)]
+
     async def call(self, **arguments: Any) -> Any:
         """Make one call through the gateway of the present step. Raises `NotAllowed` outside a step."""
         gate = port.get()
@@ -212,6 +215,8 @@ def tool(
 
     def make(body: Callable[..., Any]) -> Tool:
         contract = _contract(body, effect, sinks, key, reconcile, timeout, result_bytes)
+        if not isinstance(breaker, Breaker | None):
+            raise BadInput(f"breaker= of tool {contract.name!r} is {breaker!r}", remedy="give a pointsman.breaker.Breaker")
         beside = _beside(contract, compensate, preview)
         contract = replace(contract, **beside, breaker=breaker or Breaker())
         made: Tool = Tool(name=contract.name, description=contract.description, args_schema=contract.arguments, contract=contract)
@@ -230,29 +235,15 @@ def _contract(
     timeout: float,
     result_bytes: int,
 ) -> Contract:
-    name = body.__name__
+    name = declaration.name_of(body)
     if effect not in get_args(Effect):
         raise BadInput(f"tool {name!r} declares the effect {effect!r}", remedy=f"use one of {', '.join(get_args(Effect))}")
-    if not timeout > 0:
-        raise BadInput(f"tool {name!r} declares a timeout of {timeout} seconds", remedy="give it more than 0")
-    parameters = inspect.signature(body).parameters
-    unknown = [given for given in (*sinks, *([key] if key else [])) if given not in parameters]
-    if unknown:
-        raise BadInput(f"tool {name!r} has no parameter {', '.join(unknown)}", remedy="name parameters of the function in sinks= and key=")
-    description = inspect.getdoc(body)
-    if not description:
-        raise BadInput(f"tool {name!r} has no docstring", remedy="say in one what it does: people and models read it")
-    hints = get_type_hints(body, include_extras=True)
-    fields: dict[str, Any] = {}
-    for parameter in parameters.values():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or parameter.name not in hints:
-            raise BadInput(
-                f"parameter {parameter.name!r} of tool {name!r} has no type", remedy="annotate it; *args and **kwargs are not accepted"
-            )
-        if parameter.name != key:
-            fields[parameter.name] = (hints[parameter.name], ... if parameter.default is parameter.empty else parameter.default)
-    arguments = create_model(name, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True), __doc__=description, **fields)
-    returns: TypeAdapter[Any] = TypeAdapter(hints.get("return", Any))
+    declaration.check_numbers(name, timeout, result_bytes)
+    description, types = declaration.description_of(body, name), declaration.types_of(body, name)
+    arguments = declaration.arguments_of(body, name, types, key)
+    declaration.check_names(name, arguments, types, sinks, key)
+    declaration.check_probe(name, arguments, reconcile, is_effect=effect != "read")
+    returns = declaration.returns_of(types, name)
     return Contract(
         name, effect, description, arguments, returns, tuple(sinks), key, reconcile, None, None, float(timeout), result_bytes, body
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -92,6 +93,12 @@ def test_arguments_are_checked_and_typed() -> None:
             pay.contract.validate(wrong)
 
 
+async def probe(name: str, count: int, token: str) -> None: ...
+
+
+async def other_probe(who: str) -> None: ...
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -100,12 +107,26 @@ def test_arguments_are_checked_and_typed() -> None:
         ({"timeout": 0}, "timeout of 0"),
         ({"timeout": -1}, "timeout of -1"),
         ({"timeout": float("nan")}, "timeout of nan"),
+        ({"timeout": float("inf")}, "timeout of inf"),
+        ({"timeout": "5"}, "timeout of 5"),
+        ({"result_bytes": 0}, "at most 0 bytes"),
+        ({"result_bytes": 1.5}, "at most 1.5 bytes"),
+        ({"result_bytes": None}, "at most None bytes"),
         ({"sinks": ("to",)}, "no parameter to"),
-        ({"key": "token"}, "no parameter token"),
+        ({"sinks": "name"}, "sinks= of tool 'look' is 'name'"),
+        ({"sinks": ("token",), "key": "token"}, "no parameter token that callers give"),
+        ({"key": "nothing"}, "no parameter nothing"),
+        ({"key": ""}, "no parameter"),
+        ({"key": "count"}, "takes no text"),
+        ({"reconcile": lambda name, count: None}, "no async function"),
+        ({"reconcile": "probe"}, "no async function"),
+        ({"reconcile": other_probe}, "cannot be given its arguments"),
+        ({"reconcile": probe, "effect": "read"}, "never be asked"),
+        ({"breaker": 5}, "breaker= of tool 'look' is 5"),
     ],
 )
 def test_a_contract_that_cannot_hold_is_refused(options: dict[str, Any], message: str) -> None:
-    def look(name: str) -> None:
+    def look(name: str, count: int = 0, token: str = "") -> None:
         """Look."""
 
     with pytest.raises(BadInput, match=message):
@@ -131,10 +152,78 @@ def no_name() -> Callable[..., Any]:
     return lambda name: None
 
 
-@pytest.mark.parametrize("function", [silent, untyped, many, any_of, no_name()], ids=lambda function: function.__name__)
-def test_a_function_that_people_and_policies_cannot_read_is_refused(function: Callable[..., Any]) -> None:
+def by_place(name: str, /) -> None:
+    """Look."""
+
+
+def hidden(_name: str) -> None:
+    """Look."""
+
+
+def taken(config: str) -> None:
+    """Look."""
+
+
+def drawn(name: str) -> Iterator[str]:
+    """Look."""
+    yield name
+
+
+async def drawn_async(name: str) -> Any:
+    """Look."""
+    yield name
+
+
+def misfit(count: int = "many") -> None:  # type: ignore[assignment]
+    """Look."""
+
+
+def unkept(share: float = float("nan")) -> None:
+    """Look."""
+
+
+def nowhere(name: Nowhere) -> None:  # type: ignore[name-defined]  # noqa: F821
+    """Look."""
+
+
+def untold(name: asyncio.Event) -> None:
+    """Look."""
+
+
+def untold_answer(name: str) -> asyncio.Event:
+    """Look."""
+    return asyncio.Event()
+
+
+BAD = [
+    silent,
+    untyped,
+    many,
+    any_of,
+    no_name(),
+    by_place,
+    hidden,
+    taken,
+    drawn,
+    drawn_async,
+    misfit,
+    unkept,
+    nowhere,
+    untold,
+    untold_answer,
+]
+
+
+@pytest.mark.parametrize(
+    "function", [*BAD, partial(silent, ""), Order, shred], ids=lambda function: getattr(function, "__name__", "no function")
+)
+def test_a_function_that_people_and_policies_cannot_read_is_refused(function: Any) -> None:
     with pytest.raises(BadInput):
         tool(function)
+
+
+def test_a_tool_can_be_printed() -> None:
+    assert repr(shred) == "Tool(name='shred', effect='execute', description='Shred a file.')"
 
 
 def test_every_part_that_matters_is_in_the_contracts_data() -> None:
@@ -145,10 +234,10 @@ def test_every_part_that_matters_is_in_the_contracts_data() -> None:
 
         return repr(tool(**options)(send).contract.data())
 
-    async def probe(to: str) -> str:
+    async def asked(to: str, key: str = "") -> str:
         return to
 
-    forms = [{}, {"effect": "send"}, {"sinks": ("to",)}, {"key": "key"}, {"reconcile": probe}, {"timeout": 1}]
+    forms = [{}, {"effect": "send"}, {"sinks": ("to",)}, {"key": "key"}, {"reconcile": asked}, {"timeout": 1}]
     assert len({made(**form) for form in forms}) == len(forms)
 
 
