@@ -18,8 +18,15 @@ def outside(tmp_path: Path) -> Iterator[Outside]:
         yield outside
 
 
+@pytest.fixture(scope="session")
+def forking() -> Iterator[Crew]:
+    """The process from which all workers are forked."""
+    with Crew.open() as forking:
+        yield forking
+
+
 @pytest.fixture
-def crew(outside: Outside, url: str, home: Path) -> Iterator[Crew]:
+def crew(forking: Crew, outside: Outside, url: str, home: Path) -> Iterator[Crew]:
     """Workers on the test's own database and home."""
-    with Crew.open(outside, home, url) as crew:
+    with forking.at(outside, home, url) as crew:
         yield crew

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import subprocess
@@ -74,33 +75,46 @@ class Worker:
 
 
 class Crew:
-    """Forks workers for one database, one home and one outside system."""
+    """Workers for one database, one home and one outside system, forked from a process that they share with other crews: starting it takes seconds."""
 
-    def __init__(self, process: subprocess.Popen[str], place: dict[str, Any]) -> None:
-        self._process, self._place = process, place
+    def __init__(self, process: subprocess.Popen[str], numbers: Iterator[int], place: dict[str, Any]) -> None:
+        self._process, self._numbers, self._place = process, numbers, place
         self._heard: list[dict[str, Any]] = []
-        self._number = 0
+        self._sent: list[int] = []
 
     @classmethod
     @contextmanager
-    def open(cls, outside: Outside, home: Path, url: str | None) -> Iterator[Crew]:
+    def open(cls) -> Iterator[Crew]:
+        """The process that forks; its crews are made with `at`."""
         command = [sys.executable, "-m", "tests.crash.worker"]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
             try:
-                yield cls(process, {"outside": outside.url, "home": str(home), "url": url})
+                yield cls(process, itertools.count(1), {})
             finally:
                 assert process.stdin is not None
                 process.stdin.close()
                 process.wait(60)
 
+    @contextmanager
+    def at(self, outside: Outside, home: Path, url: str | None, **environment: str) -> Iterator[Crew]:
+        """A crew; whoever of it still lives at the end is killed."""
+        crew = Crew(self._process, self._numbers, {"outside": outside.url, "home": str(home), "url": url, "environment": environment})
+        try:
+            yield crew
+        finally:
+            crew._tell({"end": crew._sent})
+
     def send(self, graph: str, *keys: str, input: dict[str, Any], **order: Any) -> Worker:
         """Fork a worker for the runs of these keys. Options as the worker takes them."""
-        self._number += 1
+        number = next(self._numbers)
+        self._sent.append(number)
+        self._tell(order | self._place | {"order": number, "graph": graph, "keys": keys, "input": input})
+        return Worker(self, number, self.hear(number, "pid")["pid"], order.get("switch", {}).get("at", 0))
+
+    def _tell(self, told: dict[str, Any]) -> None:
         assert self._process.stdin is not None
-        order |= self._place | {"order": self._number, "graph": graph, "keys": keys, "input": input}
-        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.write(json.dumps(told) + "\n")
         self._process.stdin.flush()
-        return Worker(self, self._number, self.hear(self._number, "pid")["pid"], order.get("switch", {}).get("at", 0))
 
     def hear(self, number: int, what: str) -> dict[str, Any]:
         assert self._process.stdout is not None

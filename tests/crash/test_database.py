@@ -52,10 +52,10 @@ def place() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-async def test_the_server_killed_in_the_middle_of_a_call(place: Path, outside: Outside) -> None:
+async def test_the_server_killed_in_the_middle_of_a_call(place: Path, forking: Crew, outside: Outside) -> None:
     server = EmbeddedPostgres.start(place / "home", linger=0)
     try:
-        with Crew.open(outside, place / "home", None) as crew:
+        with forking.at(outside, place / "home", None) as crew:
             outside.plan("deliver", hold=True)
             worker = crew.send("fan", "run", input=INPUTS["fan"])
             until(lambda: len(outside.counts()) == 3, "the calls did not come")

@@ -21,11 +21,9 @@ def switches(name: str, commits: list[list[str]]) -> dict[str, dict[str, Any]]:
     return {f"{name}: {when} commit {at} {commits[at - 1]}": {"at": at, "when": when} for at, when in points}
 
 
-async def test_kill_at_every_commit(outside: Outside, home: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PRELOAD", "langchain_openai")
+async def test_kill_at_every_commit(forking: Crew, outside: Outside, home: Path, url: str) -> None:
     with OpenAIServer([answer("number 7")]) as server:
-        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
-        with Crew.open(outside, home, url) as crew:
+        with forking.at(outside, home, url, OPENAI_BASE_URL=server.base_url) as crew:
             asks = crew.send("judging", "undisturbed", **ORDER).finished()
             assert asks["states"] == {"undisturbed": "waiting"}
             acts = crew.send("judging", "undisturbed", approve="own", **ORDER).finished()

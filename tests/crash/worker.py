@@ -1,13 +1,13 @@
 """Workers that are killed: real processes, forked from one that has imported everything, since starting Python takes seconds.
 
-Orders come as JSON lines on standard input; each gets a process of its own, forked before there is any loop, thread or connection.
-Told back: {"order", "pid"} at once, and {"order", "status", "answer"} when the process has ended, however it did.
+Orders come as JSON lines on standard input; each gets a process of its own, forked before there is any loop, thread or connection;
+{"end": [order, …]} kills those of them that still live. Told back: {"order", "pid"} at once, and {"order", "status", "answer"} when the process has ended, however it did.
 """
 
 from __future__ import annotations
 
 import asyncio
-import importlib
+import gc
 import json
 import os
 import select
@@ -17,7 +17,10 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
+import langchain_openai  # noqa: F401 - what some workers need beyond the graphs, and would each take a second to import
+
 from pointsman import Runs
+from pointsman.price import list_price
 from pointsman.testing import Switch, open_switched
 from tests.crash.graphs import GRAPHS
 
@@ -67,7 +70,7 @@ async def approve(runs: Runs, order: dict[str, Any], own: list[str]) -> None:
 
 
 def child(order: dict[str, Any], out: int) -> None:
-    os.environ |= {"OUTSIDE": order["outside"], "PACE": str(order.get("pace", 0))}
+    os.environ |= order["environment"] | {"OUTSIDE": order["outside"], "PACE": str(order.get("pace", 0))}
     try:
         answer = asyncio.run(work(order))
     except BaseException as error:
@@ -76,8 +79,8 @@ def child(order: dict[str, Any], out: int) -> None:
 
 
 def main() -> None:
-    if preload := os.environ.get("PRELOAD"):  # what the workers need beyond the graphs, and would each take a second to import
-        importlib.import_module(preload)
+    list_price("", "")  # reads the tables
+    gc.freeze()  # nothing of this is looked through again, and copied for that, in every worker
     living: dict[int, tuple[int, int, bytes]] = {}
     said = b""
     while True:
@@ -91,7 +94,11 @@ def main() -> None:
                     return
                 *lines, said = (said + chunk).split(b"\n")
                 for line in lines:
-                    _begin(json.loads(line), living)
+                    order = json.loads(line)
+                    if "end" in order:
+                        _end(order["end"], living)
+                    else:
+                        _begin(order, living)
                 continue
             pid, number, told = living[descriptor]
             chunk = os.read(descriptor, 65536)
@@ -113,6 +120,12 @@ def _begin(order: dict[str, Any], living: dict[int, tuple[int, int, bytes]]) -> 
     os.close(out)
     living[back] = (pid, order["order"], b"")
     _say({"order": order["order"], "pid": pid})
+
+
+def _end(orders: list[int], living: dict[int, tuple[int, int, bytes]]) -> None:
+    for pid, number, _ in living.values():
+        if number in orders:
+            os.kill(pid, signal.SIGKILL)
 
 
 def _say(told: dict[str, Any]) -> None:
