@@ -256,6 +256,7 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
                     list(part.reads or ()),
                     list(part.writes or ()),
                     *([dict(part.declared), model_data(part.model)] if part.declared is not None else []),
+                    *map(code_digest, part.code),
                     *([guard.data(), code_digest(guard.function)] for guard in self._guards[part.name]),
                 ]
             )

@@ -61,7 +61,7 @@ def model_data(declared: BaseChatModel | str | None) -> Any:
     """What a declaration says, as plain data, for the graph's fingerprint; the environment's choice is not part of it."""
     if not isinstance(declared, BaseChatModel):
         return declared
-    name = f"{type(declared).__module__}.{type(declared).__qualname__}"
+    name = type(declared).__qualname__
     try:
         return [name, canonical.encode(declared.asdict())]
     except BadInput:

@@ -77,6 +77,8 @@ class Node:
     """The model it speaks to: its own, else the workflow's; None for the environment's."""
     declared: Mapping[str, Any] | None = None
     """What else decides what it does, as plain data of its version."""
+    code: tuple[Any, ...] = ()
+    """Classes and functions besides the subject whose code is of its version too."""
     description: str = ""
     """What an agent can be asked for, where another one calls it."""
     name: str = ""

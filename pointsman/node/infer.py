@@ -72,7 +72,7 @@ def infer(
         "retries": retries,
     }
     node = Node(
-        kind="infer", subject=asking, execute=asking, reads=reads, writes=(writes,), calls=2 + retries,
+        kind="infer", subject=asking, code=(returns,), execute=asking, reads=reads, writes=(writes,), calls=2 + retries,
         exits=EXITS, limits=limits, model=model, declared=declared,
     )  # fmt: skip
     asking.node = node

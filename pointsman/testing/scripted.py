@@ -51,6 +51,10 @@ class ScriptedModel(BaseChatModel):
     def _llm_type(self) -> str:
         return "scripted"
 
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {"name": self.name_}
+
     def _get_ls_params(self, stop: list[str] | None = None, **options: Any) -> Any:
         return {"ls_provider": "scripted", "ls_model_name": self.name_, "ls_model_type": "chat"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import itertools
 import os
 import subprocess
@@ -240,6 +241,80 @@ for name in ("alpha", "beta", "gamma", "delta"):
 plan = flow.compile().plan
 print(plan.rules.version, *plan.first)
 """
+
+
+AGENT = """
+    from typing import Any, TypedDict
+    from langchain.agents.middleware import AgentMiddleware, SummarizationMiddleware, before_model
+    from langgraph.graph import END, START
+    from pydantic import AfterValidator, BaseModel, field_validator
+    from pointsman import FAILED, Workflow, agent, tool
+    from pointsman.testing import ScriptedModel
+
+    class State(TypedDict, total=False):
+        text: str
+        found: Any
+
+    class Found(BaseModel):
+        cause: str
+
+        @field_validator("cause")
+        @classmethod
+        def known(cls, cause: str) -> str:
+            return cause.strip()
+
+    @tool(effect="read")
+    def look(x: int) -> str:
+        "Looks."
+        return "seen"
+
+    class Watch(AgentMiddleware):
+        async def awrap_model_call(self, request: Any, handler: Any) -> Any:
+            return await handler(request.override(tools=request.tools))
+
+    @before_model
+    def hold(state: Any, runtime: Any) -> Any:
+        return None
+
+    short = SummarizationMiddleware(model=ScriptedModel([], name_="short"), trigger=("messages", 9))
+    low = agent(reads=("task",), writes="answer", returns=str, prompt="Do {task}.", tools=(look,), description="low", middleware=(Watch(),))
+    high = agent(reads=("task",), writes="answer", returns=str, prompt="Do {task}.", tools=(look,), description="high", agents={"low": low})
+    work = agent(
+        reads=("text",), writes="found", returns=Found, prompt="Find {text}.", tools=(look,), middleware=(hold, short), agents={"high": high}
+    )
+    flow = Workflow(State, name="flow", model="openai:small")
+    flow.add_node("work", work)
+    flow.add_edge(START, "work")
+    flow.add_exits("work", answered=END, default=FAILED)
+    version = flow.compile().plan.rules.version
+"""
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ("cause.strip()", "cause.lower()"),
+    ('return "seen"', 'return "nothing"'),
+    ("tools=request.tools", "tools=[]"),
+    ("return None", "return {}"),
+    ('name_="short"', 'name_="shorter"'),
+    ("trigger=(\"messages\", 9)", "trigger=(\"messages\", 8)"),
+    ('description="low"', 'description="lower"'),
+    ("openai:small", "openai:large"),
+])  # fmt: skip
+def test_whatever_an_agent_is_made_of_counts(load: Load, old: str, new: str) -> None:
+    assert old in AGENT
+    assert load(AGENT).version != load(AGENT.replace(old, new)).version
+
+
+def test_how_the_file_of_an_agent_is_loaded_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shelf.py").write_text(textwrap.dedent(AGENT))
+    versions = set()
+    for name in ("shelf", "__graphs__shelf"):
+        spec = importlib.util.spec_from_file_location(name, tmp_path / "shelf.py")
+        assert spec is not None and spec.loader is not None
+        monkeypatch.setitem(sys.modules, name, module := importlib.util.module_from_spec(spec))
+        spec.loader.exec_module(module)
+        versions.add(module.version)
+    assert len(versions) == 1
 
 
 def test_a_graph_has_one_version_in_every_process() -> None:

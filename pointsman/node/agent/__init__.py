@@ -72,6 +72,7 @@ def agent(
     _check_fields(reads, writes)
     terms = Terms(turns=turns, max_tokens=max_tokens, timeout=timeout, retries=retries, shown=shown)
     _check_tools(tools, effects, agents or {})
+    from pointsman.node.agent.middleware import code
     from pointsman.node.agent.running import Running
 
     listed = {tool.name: tool for tool in (*tools, *effects)}
@@ -79,10 +80,12 @@ def agent(
     declared = {
         "prompt": canonical.digest([running.system, running.prompt.text]), "form": running.form.response_format, "terms": terms.data(),
         "middleware": running.settings,
-        "agents": {name: [dict(part.declared or {}), model_data(part.model)] for name, part in (agents or {}).items()},
+        "agents": {name: [part.description, dict(part.declared or {}), model_data(part.model)] for name, part in (agents or {}).items()},
     }  # fmt: skip
+    below = (part for one in (agents or {}).values() for part in (*(contract.function for contract in one.contracts), *one.code))
     node = Node(
         kind="agent", subject=running.graph, execute=running, reads=reads, writes=(writes,), tools=frozenset(listed),
+        code=(returns, *(part for given in middleware for part in code(given)), *below),
         contracts=tuple(tool.contract for tool in listed.values()), exits=EXITS, limits=limits, model=model, declared=declared,
         description=description,
     )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from types import FunctionType
 from typing import Any
 
 from langchain.agents.middleware import (
@@ -18,7 +19,7 @@ from pydantic import BaseModel
 
 from pointsman import canonical
 from pointsman.errors import BadInput
-from pointsman.model import controlled
+from pointsman.model import controlled, model_data
 from pointsman.tool import Tool
 
 _OWNED: tuple[tuple[type[Any], str], ...] = (
@@ -52,13 +53,29 @@ def taken(middleware: Sequence[Any], *, timeout: float, max_tokens: int) -> tupl
 
 
 def settings(given: Any) -> Iterator[Any]:
-    """What says what a middleware does, as plain data: its class, and the values it was made with that have a form."""
-    yield f"{type(given).__module__}.{type(given).__qualname__}"
+    """What a middleware was made with, as plain data: its class by name, its models, and the values that have a form."""
+    yield type(given).__qualname__
     for name, value in sorted(vars(given).items()):
         try:
-            yield [name, canonical.encode(value)]
+            yield [name, _plain(value)]
         except BadInput:
             continue
+
+
+def code(given: Any) -> Iterator[Any]:
+    """The code that says what a middleware does: its class, and the functions that it was made with or, by LangChain's decorators, of."""
+    yield type(given)
+    yield from (value for value in vars(given).values() if isinstance(value, FunctionType))
+    for member in vars(type(given)).values():
+        yield from (
+            cell.cell_contents for cell in getattr(member, "__closure__", None) or () if isinstance(cell.cell_contents, FunctionType)
+        )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseChatModel):
+        return model_data(value)
+    return [_plain(part) for part in value] if type(value) in (list, tuple) else canonical.encode(value)
 
 
 def _fenced(value: Any, models: list[BaseChatModel], timeout: float, max_tokens: int) -> Any:
