@@ -58,7 +58,7 @@ class Node:
 
     kind: str
     subject: Any
-    """The function or graph whose code is the node's version."""
+    """The function or graph whose code is of the node's version."""
     execute: Callable[[Given], Awaitable[Outcome]]
     reads: tuple[str, ...] | None = None
     """Fields it receives; None for all."""
@@ -76,9 +76,8 @@ class Node:
     model: Any = None
     """The model it speaks to: its own, else the workflow's; None for the environment's."""
     declared: Mapping[str, Any] | None = None
-    """What else decides what it does, as plain data of its version."""
     code: tuple[Any, ...] = ()
-    """Classes and functions besides the subject whose code is of its version too."""
+    """What else is of its version: plain data, and classes and functions for their code."""
     description: str = ""
     """What an agent can be asked for, where another one calls it."""
     name: str = ""
@@ -93,7 +92,6 @@ class Node:
     """Where its plain edges lead."""
     policies: tuple[Policy, ...] = ()
     version: str = ""
-    """Digest of its code and contracts."""
     schema: Schema | None = None
     """Types of the state's fields, to read recorded outputs back."""
 
