@@ -64,7 +64,7 @@ async def fork(owner: Owner, graph: Controlled, run_id: str, *, node: str, patch
     for approval in Approvals(events).open():  # what still has to be asked is asked anew, about what it is then
         journal.note(journal.draft("ask.expired", approval.position, approval=approval.approval_id))
         journal.attached.append(expired(approval))
-    saver = RunSaver(owner.store, journal.save, JsonPlusSerializer(allowed_msgpack_modules=graph.plan.classes))
+    saver = RunSaver(owner.store, journal.save, journal.patiently, JsonPlusSerializer(allowed_msgpack_modules=graph.plan.classes))
     try:
         await commit(graph, saver, row["thread_id"], started.fields["checkpoint"], checked)
         await journal.saved()

@@ -138,7 +138,7 @@ class Segment:
         gateway.ending = ending(events, taken.branch)
         # A thread of the run's own holds no checkpoint before the one that carries the first route.
         empty = taken.input is not None and advance.run["thread_id"] == run_id
-        saver = RunSaver(store, journal.save, JsonPlusSerializer(allowed_msgpack_modules=plan.classes), empty=empty)
+        saver = RunSaver(store, journal.save, journal.patiently, JsonPlusSerializer(allowed_msgpack_modules=plan.classes), empty=empty)
         return cls(plan, advance, taken, gateway, saver)
 
     def _input(self) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ import json
 import logging
 import math
 import sys
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -41,6 +41,9 @@ class Save(Protocol):
         ...
 
 
+Patiently = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
+"""Reads once more where the server had gone away: `Journal.patiently`."""
+
 _HANDLED = "__error_source_node__"
 """What LangGraph writes beside an error that an error handler takes."""
 
@@ -63,11 +66,14 @@ class _Pending:
 class RunSaver(AsyncPostgresSaver):
     """LangGraph's PostgreSQL saver for one run in the hands of its owner."""
 
-    def __init__(self, store: Store, save: Save, serde: SerializerProtocol | None = None, *, empty: bool = False) -> None:
+    def __init__(
+        self, store: Store, save: Save, patiently: Patiently, serde: SerializerProtocol | None = None, *, empty: bool = False
+    ) -> None:
         super().__init__(store.pool, serde=serde)
         self.latest: dict[str, Any] = {}
         """Channel values of the newest root checkpoint."""
         self._save = save
+        self._patiently = patiently
         self._empty = empty
         """Whether the thread is known to hold no checkpoint."""
         self._pending: dict[tuple[str, str], _Pending] = {}
@@ -76,7 +82,8 @@ class RunSaver(AsyncPostgresSaver):
         """As LangGraph's. The values of a run that had come to its end when its owner died are read here, and never saved again."""
         if self._empty:
             return None
-        found = await super().aget_tuple(config)
+        read = super().aget_tuple
+        found: CheckpointTuple | None = await self._patiently(lambda: read(config))
         if found is not None and not self.latest and not config["configurable"].get("checkpoint_ns"):
             self.latest = found.checkpoint["channel_values"]
         return found

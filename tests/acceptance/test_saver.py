@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import psycopg
 import pytest
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.errors import NodeError
 from langgraph.graph import END, START, StateGraph
@@ -119,6 +120,31 @@ async def test_a_sibling_under_way_when_another_fails_gets_its_call_back(open_ru
         await runs.resume(run)
         assert (await run.settled()).state == "done"
         assert world.asked("look") == [1]
+
+
+async def test_a_database_that_hangs_up_while_a_graph_below_is_opened_fails_no_step(
+    open_runs: OpenRuns, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, hung_up = AsyncPostgresSaver.aget_tuple, list[str]()
+
+    async def hangs_up(self: Any, config: Any) -> Any:
+        ns = config["configurable"].get("checkpoint_ns")
+        if ns and ns not in hung_up:
+            hung_up.append(ns)
+            raise psycopg.OperationalError("the connection was lost")
+        return await read(self, config)
+
+    monkeypatch.setattr(AsyncPostgresSaver, "aget_tuple", hangs_up)
+    look = world.tools().look
+
+    async def looks(state: State) -> State:
+        return {"log": [await look.ainvoke({"x": 1})]}
+
+    inner = StateGraph(State).add_node("look", looks).add_edge(START, "look").compile()
+    async with open_runs(line(("sub", inner))) as runs:
+        run, summary = await go(runs)
+        assert (summary.state, world.calls, len(hung_up)) == ("done", [("look", 1)], 1)
+        assert (len(await told(runs, run, "run.opened")), await told(runs, run, "run.parked")) == (1, [])
 
 
 async def test_an_error_handler_routes_instead_of_parking(open_runs: OpenRuns, world: World) -> None:

@@ -178,6 +178,21 @@ class Seen:
         return sorted(count.requests for count in self.counts.values() if count.target == target)
 
 
+def most(events: list[Event], name: str) -> int:
+    """The most of an amount that a run ever had spent and reserved at once."""
+    spent, reserved, peak = 0, dict[str, int](), 0
+    for event in events:
+        if event.kind == "call.intent":
+            reserved[event.fields["call"]] = event.fields["reserve"].get(name, 0)
+        elif event.kind == "call.outcome" and "spend" in event.fields:
+            reserved.pop(event.fields["call"], None)
+            spent += event.fields["spend"].get(name, 0)
+        elif event.kind == "ask.opened" and name == "approvals":
+            spent += 1
+        peak = max(peak, spent + sum(reserved.values()))
+    return peak
+
+
 async def look(store: Store, outside: Outside, graph: str, *keys: str) -> dict[str, Seen]:
     """The runs of these keys as they stand; those that do not exist yet are left out."""
     counts = outside.counts()

@@ -7,6 +7,7 @@ import os
 from operator import add
 from typing import Annotated, Any, Literal
 
+from langchain.agents.middleware import SummarizationMiddleware
 from langchain_core.messages import AIMessage, RemoveMessage
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import RetryPolicy
@@ -414,7 +415,9 @@ def _capped() -> Any:
     return flow.compile()
 
 
-# agent: parallel calls, one of which asks; an effect beside it; a turn after them
+# agent: parallel calls, one of which asks, an effect and an agent below beside it; then a summary and an answer to be repaired; limits that are just enough
+
+AGENT_LIMITS: dict[str, int] = {"model_calls": 5, "tool_calls": 4, "approvals": 1}
 
 
 @tool(effect="read", key="key")
@@ -430,19 +433,28 @@ def hand(to: str, key: str = "") -> list[str]:
 
 
 def acted(messages: list[Any], offered: list[str]) -> Any:
-    """What the agent's model says, by how far the conversation is."""
-    turns = [
-        calls(("look", {"what": "a"}), ("hand", {"to": "x"}), ("hand", {"to": "y"}), ("look", {"what": "b"})),
-        calls(("look", {"what": "c"})),
-        says(answer="delivered"),
-    ]
-    return turns[sum(1 for message in messages if message.type == "ai")]
+    """What the agent's model says: calls, then an answer that does not fit, then one that does."""
+    if "That does not fit" in messages[-1].text:
+        return says(answer="delivered")
+    if len(messages) > 2:
+        return AIMessage("it is delivered")
+    return calls(("look", {"what": "a"}), ("hand", {"to": "x"}), ("hand", {"to": "y"}), ("helper", {"task": "help"}))
 
 
 def _agent() -> Any:
-    flow = Workflow(State, name="agent", policy=Policy(allow(), ask("hand", when=arg("to") == "y")))
-    given = {"reads": ("to",), "writes": "note", "returns": str, "prompt": "Deliver to {to}."}
-    flow.add_node("work", agent(tools=(look,), effects=(hand,), model=ScriptedModel(acted), **given))
+    flow = Workflow(State, name="agent", policy=Policy(allow(), ask("hand", when=arg("to") == "y")), limits=Limits(**AGENT_LIMITS))
+    helper = agent(
+        reads=("task",), writes="answer", returns=str, prompt="Do {task}.", model=ScriptedModel([says(answer="helped")]), description="Helps.",
+        limits=Limits(model_calls=1),
+    )  # fmt: skip
+    short = SummarizationMiddleware(
+        model=ScriptedModel([AIMessage("they delivered")], name_="short"), trigger=("messages", 6), keep=("messages", 1)
+    )
+    work = agent(
+        reads=("to",), writes="note", returns=str, prompt="Deliver to {to}.", tools=(look,), effects=(hand,), model=ScriptedModel(acted),
+        agents={"helper": helper}, middleware=(short,),
+    )  # fmt: skip
+    flow.add_node("work", work)
     flow.add_node("after", nothing)
     flow.add_edge(START, "work")
     flow.add_exits("work", answered="after", default=FAILED)

@@ -9,7 +9,8 @@ import pytest
 
 from pointsman.store import Store
 from pointsman.testing import Outside
-from tests.crash.crew import Crew, Seen, look
+from tests.crash.crew import Crew, Seen, look, most, replays
+from tests.crash.graphs import AGENT_LIMITS
 
 pytestmark = pytest.mark.anyio
 
@@ -39,9 +40,11 @@ async def test_kill_an_agent_at_every_commit(crew: Crew, outside: Outside, url: 
             crew.send("agent", key, switch=switch, approve="own", **TO).killed()
         at_death |= await look(store, outside, "agent", *second)
         crew.send("agent", *first, *second, sweep=True, approve=True, **TO).finished()
-        for key, seen in (await look(store, outside, "agent", *first, *second)).items():
-            assert_equal(meant, at_death.get(key), seen)
-    assert len(first) + len(second) > 40
+        found = await look(store, outside, "agent", *first, *second)
+    for key, seen in found.items():
+        assert_equal(meant, at_death.get(key), seen)
+    assert len(found) == len(first) + len(second) > 40
+    await replays("agent", meant, *list(found.values())[::10])
 
 
 def assert_equal(meant: Seen, at_death: Seen | None, seen: Seen) -> None:
@@ -58,3 +61,5 @@ def assert_equal(meant: Seen, at_death: Seen | None, seen: Seen) -> None:
     assert late == [], f"{seen.key}: a finished call was repeated"
     assert len([event for event in seen.events if event.kind == "ask.opened"]) == 1, seen.key
     assert seen.digest == meant.digest, f"{seen.key}:\n{seen.record}\n{meant.record}"
+    for name, cap in AGENT_LIMITS.items():
+        assert (spent := most(seen.events, name)) == cap, f"{seen.key}: {spent} {name} where {cap} are just enough"
