@@ -1,8 +1,10 @@
-"""What an agent's turn costs beside LangChain's alone: `create_agent` with LangGraph's PostgreSQL saver, and an agent node of pointsman.
+"""What an agent's turn costs beside LangChain's alone: an agent node of pointsman, and `create_agent`, with LangGraph's PostgreSQL saver and without any.
 
-Both speak to one OpenAI-compatible server on the loopback interface that answers at once, so what is left is the runtime's own part; with a real
-model the ratio goes towards 1. In one process, on one embedded PostgreSQL, `durability="sync"`, in turn (A B A B …); ratios of medians, of
-whole runs with few and with many turns, and of one turn more. Usage: `python -m bench.agent [--json] [--rounds N]`.
+All speak to one OpenAI-compatible server on the loopback interface that answers at once, so what is left is the runtime's own part; with a real
+model the ratio goes towards 1. In one process, without streaming, in turn (A B C A B C …) after one warm-up each; the two that keep something, on one
+embedded PostgreSQL with `durability="sync"`. `create_agent` is given a model and a tool and nothing else: no policy, no limits, no record. Without a saver
+it keeps nothing at all, so its ratio is the price of being able to go on after a crash as well. Ratios are of medians, of whole runs with few and with many
+turns, and of one turn more; behind the first two the quartiles of the ratios within a round. Usage: `python -m bench.agent [--json] [--rounds N]`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -30,6 +32,8 @@ from typing_extensions import TypedDict
 
 from pointsman import Runs, Workflow, agent, tool
 from pointsman.testing import Act, OpenAIServer, answer
+
+SAVED, BARE = "create_agent with LangGraph's PostgreSQL saver", "create_agent without a saver"
 
 FEW, MANY = 2, 10
 """Turns of a run, the last of which answers."""
@@ -70,47 +74,59 @@ def graph_of(model: Any, turns: int) -> Any:
     return flow.compile()
 
 
-async def times(a: Callable[[], Awaitable[Any]], b: Callable[[], Awaitable[Any]], rounds: int) -> tuple[list[float], list[float]]:
-    """Seconds of both, run in turn after one warm-up each."""
-    kept: tuple[list[float], list[float]] = ([], [])
+Once = Callable[[int], Awaitable[None]]
+"""One run with so many turns."""
+
+
+async def times(each: Mapping[str, Once], turns: int, rounds: int) -> dict[str, list[float]]:
+    """Seconds of each, run in turn after one warm-up each."""
+    kept: dict[str, list[float]] = {name: [] for name in each}
     for number in range(rounds + 1):
-        for place, once in enumerate((a, b)):
+        for name, once in each.items():
             begun = time.perf_counter()
-            await once()
+            await once(turns)
             if number:
-                kept[place].append(time.perf_counter() - begun)
+                kept[name].append(time.perf_counter() - begun)
     return kept
 
 
-async def measure(home: Path, rounds: int) -> dict[str, float]:
-    """All ratios."""
+def ratios(few: Mapping[str, list[float]], many: Mapping[str, list[float]], beside: str) -> dict[str, Any]:
+    """Those of pointsman to another: the ratio of medians, and the quartiles of the ratios within a round."""
+    told: dict[str, Any] = {}
+    for turns, kept in ((FEW, few), (MANY, many)):
+        within = [ours / other for ours, other in zip(kept["pointsman"], kept[beside], strict=True)]
+        low, _, high = statistics.quantiles(within, n=4)
+        middle = statistics.median(kept["pointsman"]) / statistics.median(kept[beside])
+        told[f"{turns}_turns"] = [round(number, 2) for number in (middle, low, high)]
+    more = [statistics.median(many[name]) - statistics.median(few[name]) for name in ("pointsman", beside)]
+    return told | {"one_turn_more": round(more[0] / more[1], 2)}
+
+
+async def measure(home: Path, rounds: int) -> dict[str, Any]:
+    """All ratios, by what pointsman stands beside."""
     with OpenAIServer(acted) as server:
         model = ChatOpenAI(model="acted", base_url=server.base_url, api_key=SecretStr("none"), max_retries=0)
         graphs = {f"bench{turns}": graph_of(model, turns) for turns in (FEW, MANY)}
         async with Runs.open(home=home, graphs=graphs) as runs, AsyncExitStack() as stack:
             saver = await stack.enter_async_context(AsyncPostgresSaver.from_conn_string(str(runs.owner.store.pool.conninfo)))
-            alone = create_agent(model, [plain_double], checkpointer=saver)
+            savers = {SAVED: create_agent(model, [plain_double], checkpointer=saver), BARE: create_agent(model, [plain_double])}
 
-            async def theirs(turns: int) -> None:
+            async def theirs(turns: int, name: str) -> None:
                 config: Any = {"configurable": {"thread_id": str(uuid4())}}
-                asked: Any = {"messages": [("user", f"Go on, turns:{turns} please")]}
-                ran = await alone.ainvoke(asked, config, durability="sync")
+                durable: Any = "sync" if name == SAVED else None
+                given: Any = {"messages": [("user", f"Go on, turns:{turns} please")]}
+                ran = await savers[name].ainvoke(given, config, durability=durable)
                 assert len(ran["messages"]) == 2 * turns
 
             async def ours(turns: int) -> None:
                 run = await runs.start(f"bench{turns}", {"turns": f"turns:{turns}"})
                 assert (await run.settled()).state == "done"
 
-            medians = {}
-            for turns in (FEW, MANY):
-                both = await times(partial(theirs, turns), partial(ours, turns), rounds)
-                medians[turns] = [statistics.median(part) for part in both]
-    more = [(medians[MANY][place] - medians[FEW][place]) / (MANY - FEW) for place in (0, 1)]
-    return {
-        f"{FEW}_turns": round(medians[FEW][1] / medians[FEW][0], 2),
-        f"{MANY}_turns": round(medians[MANY][1] / medians[MANY][0], 2),
-        "one_turn_more": round(more[1] / more[0], 2),
-    }
+            each: dict[str, Once] = {name: partial(theirs, name=name) for name in savers} | {"pointsman": ours}
+            asked = len(server.seen)
+            few, many = [await times(each, turns, rounds) for turns in (FEW, MANY)]
+            assert len(server.seen) - asked == len(each) * (rounds + 1) * (FEW + MANY), "all were asked as often"
+    return {beside: ratios(few, many, beside) for beside in savers}
 
 
 def main() -> None:
@@ -124,9 +140,12 @@ def main() -> None:
     if given.json:
         print(json.dumps(found))
         return
-    print("time of an agent node over time of create_agent alone (fake server, sync, PostgreSQL), ratios of medians")
-    for name, ratio in found.items():
-        print(f"  {name.replace('_', ' '):15} {ratio}")
+    print("time of an agent node of pointsman (fake server, sync, PostgreSQL): ratio of medians [quartiles of the ratios within a round]")
+    for beside, told in found.items():
+        print(f"  over {beside}")
+        for name, ratio in told.items():
+            shown = f"{ratio[0]} [{ratio[1]}, {ratio[2]}]" if isinstance(ratio, list) else str(ratio)
+            print(f"    {name.replace('_', ' '):15} {shown}")
 
 
 if __name__ == "__main__":

@@ -257,7 +257,7 @@ class Journal:
 def as_json(rows: Sequence[Row], bodies: Mapping[str, bytes]) -> tuple[str, str]:
     """Events and payloads as `pointsman.extend` takes them."""
     kept = [{"digest": digest, "body": body.decode()} for digest, body in bodies.items()]
-    return json.dumps([row._asdict() for row in rows]), json.dumps(kept)
+    return canonical.write([row._asdict() for row in rows]), canonical.write(kept)
 
 
 def draft_event(kind: Kind, clock: Clock, position: str = "", *, payloads: Mapping[str, str] | None = None, **fields: Any) -> Draft:

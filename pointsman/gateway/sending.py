@@ -142,8 +142,7 @@ class Sending:
         try:
             answer = await self._answer(request, key)
             tree = _kept(answer, request.result_bytes) if request.is_effect else canonical.encode(answer)
-            if not request.is_effect:
-                request.revive(tree)
+            read = None if request.is_effect else request.revive(tree)
         except ToolFailed as error:
             error.what = error.what[:_SAID]
             await self._failed(step, call, error, self._spent(request, begun, error))
@@ -162,7 +161,7 @@ class Sending:
             gate.journal.draft("call.outcome", step.position, payloads=payloads, call=call, outcome="done", spend=spent.data())
         )
         await self._settle(step, call, spent)
-        return request.revive(tree)
+        return request.revive(tree) if request.is_effect else read
 
     async def _answer(self, request: Request, key: str) -> Any:
         """What the outside says. Raises `Unavailable` where its breaker is open: nothing was sent."""

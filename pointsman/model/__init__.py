@@ -11,6 +11,7 @@ import asyncio
 import contextvars
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing
+from functools import lru_cache
 from types import new_class
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -57,15 +58,19 @@ def controlled(model: BaseChatModel, *, timeout: float = TIMEOUT, max_tokens: in
     if max_tokens is not None and "max_tokens" in fields:
         changes["max_tokens"] = min(max_tokens, getattr(model, "max_tokens", None) or max_tokens)
     copy = model.model_copy(update=changes)
-    base = type(model)
-    members = {"__module__": base.__module__, "__annotations__": {"door_timeout": ClassVar[float]}, "door_timeout": timeout}
     try:
-        object.__setattr__(copy, "__class__", new_class(base.__name__, (_Door, base), {}, lambda space: space.update(members)))
+        object.__setattr__(copy, "__class__", _behind_the_door(type(model), timeout))
     except TypeError as error:
         raise BadInput(
-            f"a {base.__name__} cannot be put behind the gateway: {error}", remedy="use a pydantic chat model such as ChatOpenAI"
+            f"a {type(model).__name__} cannot be put behind the gateway: {error}", remedy="use a pydantic chat model such as ChatOpenAI"
         ) from error
     return copy
+
+
+@lru_cache(maxsize=64)  # pydantic takes some ten milliseconds to make a class
+def _behind_the_door(base: type[BaseChatModel], timeout: float) -> type[BaseChatModel]:
+    members = {"__module__": base.__module__, "__annotations__": {"door_timeout": ClassVar[float]}, "door_timeout": timeout}
+    return cast(type[BaseChatModel], new_class(base.__name__, (_Door, base), {}, lambda space: space.update(members)))
 
 
 def target_of(model: BaseChatModel) -> str:
