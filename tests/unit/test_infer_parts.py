@@ -236,7 +236,7 @@ def test_a_declaration_that_cannot_hold_is_refused(wrong: dict[str, Any]) -> Non
 def test_what_decides_an_answer_is_in_the_graphs_version() -> None:
     def version(workflow: dict[str, Any] | None = None, **changed: Any) -> str:
         flow = Workflow(Loose, name="f", **(workflow or {}))
-        flow.add_node("ask", infer(**{"reads": ("text",), "writes": "anything", "returns": int, "prompt": "x", **changed}))
+        flow.add_node("ask", infer(**{"reads": ("anything",), "writes": "anything", "returns": int, "prompt": "x", **changed}))
         flow.add_edge("__start__", "ask")
         flow.add_exits("ask", default="__end__")
         return flow.compile().plan.rules.version
