@@ -16,6 +16,7 @@ from typing_extensions import TypedDict
 from pointsman import FAILED, Command, Context, Limits, Policy, Send, Workflow, agent, allow, arg, ask, code, effect, infer, question, tool
 from pointsman.breaker import Breaker
 from pointsman.model import controlled
+from pointsman.sandbox import Change, Sandbox
 from pointsman.testing import ScriptedModel, call, calls, happened, says
 
 EVERYTHING = Policy(allow(), version="all")
@@ -305,6 +306,22 @@ def _chance() -> Any:
     return flow.compile()
 
 
+# filing: a change of files, applied
+
+
+class Filing(TypedDict, total=False):
+    change: Change
+    applied: int
+
+
+def _filing() -> Any:
+    flow = Workflow(Filing, name="filing", policy=EVERYTHING)
+    flow.add_node("apply", effect(Sandbox("etc").apply_change, reads=("change",), writes="applied"))
+    flow.add_edge(START, "apply")
+    flow.add_exits("apply", done=END, default=FAILED)
+    return flow.compile()
+
+
 # giving_up: a run that a declared exit ends as failed, after an effect
 
 
@@ -504,6 +521,7 @@ GRAPHS = {
         _agent(),
         _fan(),
         _loop(),
+        _filing(),
         _lending(),
         _nest(),
         _sibling(),

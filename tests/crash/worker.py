@@ -34,6 +34,23 @@ def opened(order: dict[str, Any], switch: Switch) -> AbstractAsyncContextManager
     )
 
 
+def strike(at: int) -> None:
+    """Die right before the `at`-th thing that applying a change does to files."""
+    count = 0
+
+    def heard(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal count
+        if event in ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod") or (event == "open" and arguments[2] & os.O_CREAT):
+            frame: Any = sys._getframe(1)
+            while frame is not None and not frame.f_code.co_filename.endswith("sandbox/applying.py"):
+                frame = frame.f_back
+            count += frame is not None
+            if frame is not None and count == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(heard)
+
+
 async def work(order: dict[str, Any]) -> dict[str, Any]:
     """Start the runs of these keys, or go on with them, do what the order says, and wait until they have settled."""
     switch = Switch(**order.get("switch", {}))
@@ -70,6 +87,10 @@ async def approve(runs: Runs, order: dict[str, Any], own: list[str]) -> None:
 
 
 def child(order: dict[str, Any], out: int) -> None:
+    if "within" in order:
+        os.chdir(order["within"])  # a project that lies there
+    if "strike" in order:
+        strike(order["strike"])
     os.environ |= order["environment"] | {"OUTSIDE": order["outside"], "PACE": str(order.get("pace", 0))}
     try:
         answer = asyncio.run(work(order))

@@ -6,7 +6,7 @@ import pytest
 
 from pointsman import tool
 from pointsman.check import lint
-from pointsman.sandbox import apply_change, show_change
+from pointsman.sandbox import Sandbox
 
 
 @tool(effect="read")
@@ -22,7 +22,8 @@ def test_a_good_tool_has_no_finding() -> None:
         return key
 
     assert lint([find_order, charge]) == []
-    assert lint([apply_change, show_change]) == []
+    sandbox = Sandbox("etc")
+    assert lint([*sandbox.tools, sandbox.apply_change]) == []
 
 
 def _named() -> Any:
