@@ -51,7 +51,7 @@ port: ContextVar[Port | None] = ContextVar("pointsman_port", default=None)
 """The gateway of the step that is being executed."""
 
 looking: ContextVar[str] = ContextVar("pointsman_looking", default="")
-"""The read whose body is being executed here, by name; empty elsewhere. What such a body asks of the gateway may change nothing either."""
+"""The read, or the probe, whose body is being executed here, by name; empty elsewhere. What such a body asks of the gateway may change nothing either."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,12 @@ class Contract:
         schema = self.arguments.model_json_schema()
         shown |= {name: part.name for name in ("compensate", "preview") if (part := getattr(self, name)) is not None}
         return {**shown, "keyed": self.key is not None, "reconciles": self.reconcile is not None, "arguments": canonical.digest(schema)}
+
+    async def probe(self, arguments: Mapping[str, Any]) -> Any:
+        """Ask the outside whether a call happened. Only the gateway calls this."""
+        assert self.reconcile is not None
+        looking.set(f"the probe of {self.name}")
+        return await self.reconcile(**arguments)
 
     async def perform(self, arguments: Mapping[str, Any], key: str) -> Any:
         """Run the body. Only the gateway calls this."""

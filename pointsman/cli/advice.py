@@ -67,7 +67,7 @@ def _parked(story: Story) -> list[Next]:
     resume = Next(f"pointsman resume {story.short}", "try again as it is: what is done is not repeated")
     cancel = Next(f"pointsman cancel {story.short}", "give the run up")
     if failure is not None and failure.retryable:
-        return [resume, cancel]  # an effect that is safe to send again needs no answer
+        return [resume, *answers, cancel]  # an effect that is safe to send again needs no answer; one whose probe says nothing can have one
     if answers:
         return [*answers, cancel]
     repair = [_rerun(story, failure.position, failure.node)] if failure is not None and failure.node else []

@@ -24,6 +24,9 @@ NOTHING: tuple[Any, ...] = (None, "", [], {})
 _LINES, _LINE = 40, 60
 """Where somebody decides on an object or a list: how many of its parts are shown, and from how many characters on each has a line of its own."""
 
+_TEXT = 400
+"""Where somebody decides on a text of several lines, a diff for example: how many of them are shown."""
+
 _KEPT_OUT = {"starter": "who started the run", "editor": "who put a value into it"}
 
 
@@ -55,19 +58,42 @@ def value_lines(value: Value) -> list[Text]:
         tree = canonical.decode(value.tree) if value.kept and len(line.plain) > _LINE else None
     except (ValueError, TypeError, ArithmeticError):  # an altered record is shown as it is: it is `--verify` that judges
         tree = None
-    if not isinstance(tree, dict | list) or (isinstance(tree, dict) and is_file(tree)):
+    if (not isinstance(tree, dict | list) and not _is_text(tree)) or (isinstance(tree, dict) and is_file(tree)):
         return [line]
     parts = list(_parts(value.name, tree))
     held = [(name, part) for name, part in parts if part not in NOTHING]
     empty = [name.removeprefix(f"{value.name}.") for name, part in parts if part in NOTHING]
-    lines = [Text.assemble((plain(name), "cyan"), f": {preview(canonical.encode(part), WIDE)}") for name, part in held[:_LINES]]
+    lines = [line for name, part in held[:_LINES] for line in _part_lines(name, part)]
     if empty:
         lines.append(Text.assemble((plain(value.name), "cyan"), ": nothing in ", clipped(", ".join(empty), WIDE)))
-    if len(held) > _LINES or any(isinstance(part, str) and len(part) > WIDE for _, part in held):
+    if len(held) > _LINES or any(_is_cut(part) for _, part in held):
         more = f"{counted(len(held) - _LINES, 'more part')}; " if len(held) > _LINES else ""
         size = len(canonical.dumps(value.tree))
         lines.append(Text(f"cut: {more}{size:,} bytes in all, sha256 {canonical.digest_of(value.tree)[:16]}"))
     return lines
+
+
+def _part_lines(name: str, part: Any) -> list[Text]:
+    """A part of a value, on a line of its own; a text of several lines as it stands."""
+    head = Text.assemble((plain(name), "cyan"), ":")
+    if not _is_text(part):
+        return [head.append(f" {preview(canonical.encode(part), WIDE)}")]
+    return [head, *(Text(f"  {clipped(line, WIDE)}") for line in _text_lines(part)[:_TEXT])]
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, str) and "\n" in part.rstrip("\n")
+
+
+def _text_lines(text: str) -> list[str]:
+    return text.removesuffix("\n").split("\n")
+
+
+def _is_cut(part: Any) -> bool:
+    if _is_text(part):
+        lines = _text_lines(part)
+        return len(lines) > _TEXT or any(len(plain(line)) > WIDE for line in lines)
+    return isinstance(part, str) and len(part) > WIDE
 
 
 def changes(before: Any, after: Any) -> str:
@@ -142,7 +168,7 @@ def _call_asked(ask: Ask, facts: Mapping[str, Any]) -> list[tuple[str, Text]]:
         lines.append(("corrects", Text(f"{plain(ask.tool)} has happened already, with", "yellow")))
         lines += _named("corrects", corrects.get("arguments"))
     if "preview" in facts:
-        lines.append(("preview", value_line(Value("it would", facts["preview"]), WIDE)))
+        lines += [("preview", line) for line in value_lines(Value("it would", facts["preview"]))]
     if facts.get("no_preview"):
         lines.append(("preview", Text(f"none: {clipped(str(facts['no_preview']), ROOM)}", "yellow")))
     if facts.get("compensation"):

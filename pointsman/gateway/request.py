@@ -107,7 +107,7 @@ def tool_request(contract: Contract, arguments: Mapping[str, Any]) -> Request:
         returns=contract.returns,
         perform=partial(contract.perform, typed),
         plain=not is_async(contract.function),
-        probe=partial(contract.reconcile, **typed) if contract.reconcile else None,
+        probe=partial(contract.probe, typed) if contract.reconcile else None,
         compensation=contract.compensate.name if contract.compensate else None,
         preview=partial(tool_request, contract.preview, contract.preview.share(typed)) if contract.preview and not invalid else None,
         breaker=contract.breaker,

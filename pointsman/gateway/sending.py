@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import _unregister_task  # documented for who extends asyncio
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import nullcontext
 from dataclasses import replace
 from decimal import Decimal
@@ -94,19 +94,32 @@ class Sending:
                     step, found.call, "the process that made the call died before its outcome was on record", Spend(tool_calls=1)
                 )
             raise _unknown_error(request, step, found.call)
-        gate.lease.check()
-        with passage():
-            result = await _within(request.timeout, request.probe())
-        tree = _kept(result, request.result_bytes)
-        payloads = {} if result is None else {"result": gate.journal.payload_of(tree)}
+        happened, tree = await self._asked(request, step, found, request.probe)
+        payloads = {"result": gate.journal.payload_of(tree)} if happened else {}
         draft = gate.journal.draft(
-            "call.reconciled", step.position, payloads=payloads, call=found.call, happened=result is not None, by="probe"
+            "call.reconciled", step.position, payloads=payloads, call=found.call, happened=happened, by="probe"
         )
         await gate.append(draft)
-        if result is None:
+        if not happened:
             return await self._send_again(request, step, found)
         step.account.settle(found.call, request.worst)
         return request.revive(tree)
+
+    async def _asked(self, request: Request, step: Step, found: Recorded, probe: Callable[[], Awaitable[Any]]) -> tuple[bool, Any]:
+        """Whether the outside says that a call happened, and what of its result is kept. Raises `OutcomeUnknown` where it says nothing, or what the tool cannot have answered."""
+        self._gateway.lease.check()
+        try:
+            with passage():
+                result = await _within(request.timeout, probe())
+            tree = _kept(result, request.result_bytes)
+            if tree is not None:
+                request.revive(tree)
+        except Exception as error:
+            what = f"the outside could not be asked: {named(error)}"
+            if found.outcome is None:
+                await self._unknown(step, found.call, what, Spend(tool_calls=1))
+            raise _unknown_error(request, step, found.call, what) from error
+        return result is not None, tree
 
     async def _withdrawn(self, request: Request, step: Step, found: Recorded, why: str) -> PointsmanError:
         """A call that was begun, whose outcome is not known, and that may no longer be made: what to raise."""

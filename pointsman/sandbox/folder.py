@@ -78,8 +78,7 @@ class Folder:
             within = place.removeprefix(".").removeprefix("/")
             if not within:
                 folders[:] = [name for name in folders if not name.startswith(STAGED)]
-                names = [name for name in names if not name.startswith(STAGED)]
-            for name in sorted([*names, *folders]):
+            for name in sorted(name for name in (*names, *folders) if within or not name.startswith(STAGED)):
                 with contextlib.suppress(FileNotFoundError):  # it went away meanwhile
                     yield f"{within}/{name}" if within else name, os.stat(name, dir_fd=descriptor, follow_symlinks=False)
 

@@ -9,7 +9,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import RetryPolicy, TimeoutPolicy
 
 from pointsman import Policy, allow, ask, code, effect, tool
-from pointsman.errors import BadInput, Conflict, NotFound, PointsmanError, Refused
+from pointsman.errors import BadInput, Conflict, NotFound, PointsmanError, Refused, Unavailable
 from pointsman.evaluation.journaled import trace_of
 from pointsman.evaluation.replay import replay
 from pointsman.evidence import verify
@@ -232,3 +232,50 @@ async def test_a_call_that_was_sent_again_and_refused_is_not_made_a_third_time(o
         assert (await run.settled()).state == "waiting"
         assert (await approve_all(runs, run)).state == "done"
     assert world.calls == [("shaky", 1), ("shaky", 1), ("pay", 2)]
+
+
+@pytest.mark.parametrize("how", ["away", "raises", "ends", "acts", "hangs", "type"])
+async def test_a_probe_that_says_nothing_leaves_the_effect_unknown_and_its_agent_in_its_turn(
+    open_runs: OpenRuns, world: World, how: str
+) -> None:
+    """Its model is told nothing of a call that nobody knows of, and the call is not made again; a person can say what happened, or the probe later."""
+    well = False
+    t = world.tools()
+
+    async def find(amount: int) -> Any:
+        if how == "away" and not well:
+            raise Unavailable("it is down")
+        if how == "raises" and not well:
+            raise KeyError("planted")
+        if how == "ends" and not well:
+            raise SystemExit
+        if how == "acts":
+            await t.send.ainvoke({"text": "it happened"})
+        if how == "hangs" and not well:
+            await asyncio.sleep(60)
+        wrong: Any = "not a number"
+        return 7 if well else wrong
+
+    @tool(effect="send", reconcile=find, timeout=0.1)
+    async def lost(amount: int) -> int:
+        """Send, and have the answer lost."""
+        world.calls.append(("lost", amount))
+        raise OSError("lost")
+
+    model = ScriptedModel([calls(("lost", {"amount": 1})), FOUND])
+    async with open_runs(fenced(model, policy=ALL, effects=(lost, t.send))) as runs:
+        run, _ = await go(runs, {"text": "x"})
+        for _ in range(2):
+            await runs.resume(run)
+            assert (await run.settled()).state == "parked"
+            error = await error_of(runs, run)
+            assert (error["type"], "the outside could not be asked" in error["what"]) == ("OutcomeUnknown", True)
+        well = True
+        if how in ("away", "type"):
+            await runs.resume(run)
+        else:
+            [intent] = [event for event in await told(runs, run, "call.intent") if event.fields["target"] == "lost"]
+            await runs.reconcile(run, intent.fields["call"], happened=True, result=7, by="dana")
+        assert ((await run.settled()).state, world.calls, len(model.seen)) == ("done", [("lost", 1)], 2)
+        [reconciled] = await told(runs, run, "call.reconciled")
+        assert (reconciled.fields["happened"], "7" in model.seen[-1][-1].text) == (True, True)
