@@ -78,7 +78,7 @@ class Asking:
     ) -> Approval:
         """The approval for exactly this call. Without one the question is put on record and the step stops here."""
         card = await self._card(request, step, decision, corrected) | await self._preview(request, step)
-        approval = await self.asked(step, self._binding(request, step), card, decision, request.target, facts["k"], of_call=True)
+        approval = await self.asked(step, self._binding(request, step), card, decision, request.target, call=(digest, facts))
         if approval.state in ("rejected", "expired"):
             error = Rejected if approval.state == "rejected" else Expired
             who = f"{approval.by} rejected it" if approval.state == "rejected" else "it was not decided in time"
@@ -93,14 +93,14 @@ class Asking:
         card: dict[str, Any],
         decision: Decision,
         tool: str,
-        k: int = 0,
         *,
         anew: bool = False,
-        of_call: bool = False,
+        call: tuple[str, dict[str, Any]] | None = None,
     ) -> Approval:
         """The question of this binding, once it has been settled; until then it is on record and the step stops here.
 
-        One `of_call` is about a call that is about to begin: it is not opened where something was revoked that is not known here (`Withheld`).
+        One about a `call` that is about to begin (the digest of its request, and its facts) is not opened where something was revoked that is not
+        known here (`Withheld`).
         """
         gate = self._gateway
         approval = gate.approvals.find(step.position, binding, gate.journal.branch, anew=anew)
@@ -108,7 +108,7 @@ class Asking:
             draft = gate.journal.draft("ask.expired", step.position, approval=approval.approval_id)
             await gate.append(draft, statements=[approvals_.expired(approval)])
         if approval is None:
-            approval = await self._open(step, binding, card, decision, tool, k, of_call=of_call)
+            approval = await self._open(step, binding, card, decision, tool, call)
         if approval.state == "open":
             form = canonical.decode(card["schema"]) if approval.asks_for_value else None
             shown = approvals_.interrupt_value(approval, card)
@@ -173,16 +173,14 @@ class Asking:
             raise
 
     async def _open(
-        self, step: Step, binding: str, card: dict[str, Any], decision: Decision, tool: str, k: int, *, of_call: bool
+        self, step: Step, binding: str, card: dict[str, Any], decision: Decision, tool: str, call: tuple[str, dict[str, Any]] | None
     ) -> Approval:
         approval_id = self._gateway.approvals.next_id(self._gateway.journal.run_id, step.position, binding)
-        if step.account.reserve(approval_id, Spend(approvals=1)) is not None:
-            raise await self.limit(
-                step,
-                self._gateway.journal.payload_of({}),
-                {"call": approval_id, "ns": step.ns, "target": tool, "k": 0, "attempt": step.attempt},
-                "no approvals left",
-            )
+        asking = {"call": approval_id, "ns": step.ns, "target": tool, "k": 0, "attempt": step.attempt}
+        digest, facts = call or (self._gateway.journal.payload_of({}), asking)
+        exceeded = step.account.reserve(approval_id, Spend(approvals=1))
+        if exceeded is not None:
+            raise await self.limit(step, digest, facts, f"no approvals left: {exceeded}")
         expires = canonical.encode(self._gateway.clock.now() + decision.expires)["$time"] if decision.expires else None
         fields = {
             "approval": approval_id,
@@ -191,7 +189,7 @@ class Asking:
             "expires_at": expires,
             "rule": decision.rule,
             "matched": list(decision.matched) if len(decision.matched) > 1 else None,
-            "k": k or None,
+            "k": facts["k"] or None,
             **approvals_.need_fields(decision.needs),
         }
         gate = self._gateway
@@ -201,7 +199,7 @@ class Asking:
         shown = (approval_id, step.position, binding, draft.payloads["card"], tool, step.node, decision.needs, expires)
         try:
             row = approvals_.opened(gate.journal.run_id, Approval(*shown))
-            await gate.append(draft, statements=[row], begins=gate.permits.asked() if of_call else None)
+            await gate.append(draft, statements=[row], begins=gate.permits.asked() if call else None)
         except PointsmanError:
             step.account.release(approval_id)
             raise

@@ -29,6 +29,8 @@ class ScriptedModel(BaseChatModel):
     """
 
     name_: str = "scripted"
+    max_tokens: int | None = None
+    """The cap that it is told: without one, no cap on tokens or money lets it be asked."""
     _script: Script = PrivateAttr()
     _seen: list[list[BaseMessage]] = PrivateAttr(default_factory=list)
     _offered: list[list[str]] = PrivateAttr(default_factory=list)
@@ -53,7 +55,7 @@ class ScriptedModel(BaseChatModel):
 
     @property
     def _identifying_params(self) -> dict[str, Any]:
-        return {"name": self.name_}
+        return {"name": self.name_} | ({} if self.max_tokens is None else {"max_tokens": self.max_tokens})
 
     def _get_ls_params(self, stop: list[str] | None = None, **options: Any) -> Any:
         return {"ls_provider": "scripted", "ls_model_name": self.name_, "ls_model_type": "chat"}

@@ -268,10 +268,27 @@ async def test_retries_of_middleware_count(open_runs: OpenRuns, world: World) ->
 
 
 async def test_retries_of_the_model_count(open_runs: OpenRuns) -> None:
-    model = ScriptedModel([ValueError("planted")])
     retry = ModelRetryMiddleware(max_retries=9, initial_delay=0, jitter=False)
-    ran = await ended(open_runs, fenced(model, middleware=(retry,), limits=Limits(model_calls=3)))
-    assert (ran.exit, len(model.seen)) == ("limit", 3)
+    terms: Any = {"limits": Limits(model_calls=3)}, {"turns": 2, "retries": 0}  # else (turns + 1) × (retries + 1) in one execution
+    for options in terms:
+        model = ScriptedModel([ValueError("planted")])
+        ran = await ended(open_runs, fenced(model, middleware=(retry,), **options))
+        assert (ran.exit, len(model.seen)) == ("limit", 3)
+
+
+async def test_parallel_calls_keep_their_places(open_runs: OpenRuns, world: World) -> None:
+    """What comes back is told in the order of the calls, each under its own id, whoever is slow, fails or is refused."""
+    world.delay = lambda x: 0.2 if x == 1 else 0.0
+    world.broken = {("look", 2)}
+    asked = [("look", {"x": 1}), ("look", {"x": 2}), ("wire", {}), ("look", {"x": 3}), ("look", "{")]
+    model = ScriptedModel([calls(*asked), FOUND])
+    ran = await ended(open_runs, fenced(model, tools=(world.tools().look,)))
+    observed = [message for message in model.seen[1] if message.type == "tool"]
+    assert [message.tool_call_id for message in observed] == [call["id"] for call in model.seen[1][2].tool_calls]
+    assert [
+        next(word for word in ("saw 1", "planted", "not in the list", "saw 3", "no JSON") if word in message.text) for message in observed
+    ] == ["saw 1", "planted", "not in the list", "saw 3", "no JSON"]
+    assert (ran.exit, len({event.fields["call"] for event in ran.told("call.intent")})) == ("answered", 5)
 
 
 async def test_a_fallback_model_is_behind_the_gateway_too(open_runs: OpenRuns) -> None:

@@ -9,7 +9,7 @@ from pointsman.errors import BadInput
 from pointsman.limit import Limits
 
 TOOL_CALLS = 4
-"""Calls of tools for each turn, where the limits do not say."""
+"""Calls of tools for each turn, and questions to people about them, where the limits do not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +41,7 @@ class Terms:
         return Limits(
             model_calls=(self.turns + 1) * (self.retries + 1) if own.model_calls is None else None,
             tool_calls=TOOL_CALLS * self.turns if own.tool_calls is None else None,
+            approvals=TOOL_CALLS * self.turns if own.approvals is None else None,
         )
 
     def data(self) -> dict[str, Any]:
