@@ -117,7 +117,6 @@ class Running:
         if above is not None and above.grants is not None:
             tools &= above.grants
             step.within = (*above.actors, step.place.node)
-            step.policies = tuple(dict.fromkeys((*above.policies, *step.policies)))
         step.tools = step.grants = tools | frozenset(self._agents) | {target_of(one) for one in (model, *self._models)}
         step.account = gateway.accounts.execution(step.position, self._terms.caps(self.node.limits), step.account, gateway.journal.branch)
         return Execution(
