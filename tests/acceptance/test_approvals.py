@@ -10,7 +10,7 @@ import pytest
 from langgraph.graph import END, START
 
 from pointsman import Limits, Policy, ask, code, effect
-from pointsman.errors import Conflict, NotAllowed
+from pointsman.errors import BadInput, Conflict, NotAllowed
 from pointsman.testing import StillClock
 from tests.acceptance.world import ASK_PAY, OpenRuns, State, World, approve_all, flow, go, line, open_items, output, roles, told
 
@@ -104,8 +104,8 @@ async def test_only_who_holds_the_role_decides(open_runs: OpenRuns, world: World
         assert [item.role for item in await runs.inbox(role="controller")] == ["controller"]
         assert await runs.inbox(role="clerk") == []
         [item] = await open_items(runs, run)
-        for person in ("lee", "nobody", ""):
-            with pytest.raises(NotAllowed):
+        for person, error in (("lee", NotAllowed), ("nobody", NotAllowed), ("", BadInput)):
+            with pytest.raises(error):
                 await getattr(runs, decision)(item, by=person)
         assert ((await run.summary()).state, world.calls) == ("waiting", [])
         await getattr(runs, decision)(item, by="dana")
