@@ -8,7 +8,6 @@ verdicts on the end state are reproduced; how many writes match no expected acti
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gzip
 import json
@@ -22,7 +21,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from evals.invoice_fields import data_folder
+from evals.measuring import measured
 from tools.airline import TOOLS, WRITES, Airline, using
 
 _TOOLS = {tool.name: tool for tool in TOOLS}
@@ -112,23 +111,17 @@ async def _answer(tool: str, arguments: Mapping[str, Any]) -> str:
         return f"Error: {error}"
 
 
-def main() -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    given = parser.parse_args()
-    try:
-        found = asyncio.run(measure(data_folder() / "airline"))
-    except OSError as error:
-        print(f"The recorded runs cannot be read: {error}. Next: set POINTSMAN_DATA.", file=sys.stderr)
-        return 2
-    if given.json:
-        print(json.dumps(found))
-        return 0
-    print(f"{found['same']} of {found['answers']} answers are the recorded ones, byte for byte; others: {found['drift'] or 'none'}")
-    print(f"{found['agreed']} of {found['verdicts']} verdicts on the end state agree")
-    print(f"{found['wrong_writes']} of {found['writes']} writes match no expected action")
-    return 0
+def main(arguments: list[str] | None = None) -> int:
+    """The command line. Returns 0, or 1 if the data is missing."""
+    about = "Makes the reads of the recorded airline runs again, and counts what was right."
+    told = measured("airline_runs", about, lambda data: asyncio.run(measure(data / "airline")), _print, arguments)
+    return 1 if told is None else 0
+
+
+def _print(told: dict[str, Any]) -> None:
+    print(f"{told['same']} of {told['answers']} answers are the recorded ones, byte for byte; others: {told['drift'] or 'none'}")
+    print(f"{told['agreed']} of {told['verdicts']} verdicts on the end state agree")
+    print(f"{told['wrong_writes']} of {told['writes']} writes match no expected action")
 
 
 if __name__ == "__main__":

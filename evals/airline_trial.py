@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
-from evals.invoice_fields import data_folder
+from evals.measuring import measuring_data
 from pointsman.evaluation.drift import Reachable
 from pointsman.evaluation.trace import Call, Trace
 from tools.airline import TOOLS, WRITES, Airline, using
@@ -38,4 +38,4 @@ def right(trace: Trace, call: Call) -> bool | None:
 
 @cache
 def _airline() -> Airline:
-    return Airline.read(data_folder() / "airline")
+    return Airline.read(measuring_data() / "airline")

@@ -8,9 +8,7 @@ says that it is complete, not that it is right; `split` counts the services whos
 
 from __future__ import annotations
 
-import argparse
 import gzip
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -19,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from evals.invoice_fields import data_folder
+from evals.measuring import measured
 from nodes.incident.dispatch import MINUTES, dispatch
 
 
@@ -51,22 +49,16 @@ def summary(path: Path) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns 0, or 1 if the data is missing or a rule goes nowhere."""
-    parser = argparse.ArgumentParser(prog="python -m evals.alert_dispatch", description="Sends a catalogue of alerts to their queues.")
-    parser.add_argument("--json", action="store_true", help="print the counts as JSON")
-    chosen = parser.parse_args(arguments)
-    try:
-        told = summary(data_folder() / "alerts" / "rules.yml.gz")
-    except FileNotFoundError as error:
-        print(f"{error}; set POINTSMAN_DATA", file=sys.stderr)
-        return 1
-    if chosen.json:
-        print(json.dumps(told, indent=2))
-    else:
-        print(
-            f"{told['with_queue']} of {told['rules']} rules have a queue, {told['with_severity_rule']} a severity rule; split services: {told['split']}"
-        )
-        print(", ".join(f"{queue} {many}" for queue, many in told["queues"].items()))
-    return 0 if told["with_queue"] == told["with_severity_rule"] == told["rules"] else 1
+    about = "Sends a catalogue of alerts to their queues."
+    told = measured("alert_dispatch", about, lambda data: summary(data / "alerts" / "rules.yml.gz"), _print, arguments)
+    return 0 if told is not None and told["with_queue"] == told["with_severity_rule"] == told["rules"] else 1
+
+
+def _print(told: dict[str, Any]) -> None:
+    print(
+        f"{told['with_queue']} of {told['rules']} rules have a queue, {told['with_severity_rule']} a severity rule; split services: {told['split']}"
+    )
+    print(", ".join(f"{queue} {many}" for queue, many in told["queues"].items()))
 
 
 if __name__ == "__main__":

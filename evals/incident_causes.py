@@ -20,8 +20,6 @@ they lie beside it; each is scored as the first, and named in the title of its t
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +31,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
-from evals.invoice_fields import data_folder
+from evals.measuring import measured
 from evals.nezha import Labelled, Recording, recordings
 from evals.plain_deviation import VARIANTS, deviations, variants
 from nodes.incident.evidence import Mechanism
@@ -225,20 +223,20 @@ def _scored(told: Sequence[Answer]) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns 0, or 1 if the data is missing."""
-    parser = argparse.ArgumentParser(prog="python -m evals.incident_causes", description="Scores the triage on Nezha's recording.")
-    parser.add_argument("--json", action="store_true", help="print the counts as JSON")
-    chosen = parser.parse_args(arguments)
-    try:
-        told = {day.name: summary(day) for day in recordings(data_folder() / "incidents" / "nezha")}
-    except FileNotFoundError as error:
-        print(error, file=sys.stderr)
-        return 1
-    if chosen.json:
-        print(json.dumps(told, indent=2))
-    else:
-        for name, one in told.items():
-            _print(name, one)
-    return 0
+    about = "Scores the triage on Nezha's recordings."
+    told = measured(
+        "incident_causes",
+        about,
+        lambda data: {day.name: summary(day) for day in recordings(data / "incidents" / "nezha")},
+        _pages,
+        arguments,
+    )
+    return 1 if told is None else 0
+
+
+def _pages(told: dict[str, Any]) -> None:
+    for name, one in told.items():
+        _print(name, one)
 
 
 def _print(name: str, told: dict[str, Any]) -> None:

@@ -16,16 +16,14 @@ the parts of the solutions for which one alternative consists of nothing but the
 
 from __future__ import annotations
 
-import argparse
-import json
 import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
-from evals.invoice_fields import data_folder
 from evals.itbench import NOON, TOPOLOGY, Scenario, is_of, scenarios
+from evals.measuring import measured
 from nodes.incident.entity import service_of, services
 from nodes.incident.group import grouped
 from nodes.incident.suspects import suspects
@@ -106,17 +104,12 @@ def summary(given: Sequence[Scenario]) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns 0, or 1 if the data is missing."""
-    parser = argparse.ArgumentParser(prog="python -m evals.incident_groups", description="Scores grouping and root services on ITBench.")
-    parser.add_argument("--json", action="store_true", help="print the counts as JSON")
-    chosen = parser.parse_args(arguments)
-    try:
-        told = summary(scenarios(data_folder() / "incidents" / "itbench"))
-    except FileNotFoundError as error:
-        print(error, file=sys.stderr)
-        return 1
-    if chosen.json:
-        print(json.dumps(told, indent=2))
-        return 0
+    about = "Scores grouping and root services on ITBench."
+    told = measured("incident_groups", about, lambda data: summary(scenarios(data / "incidents" / "itbench")), _print, arguments)
+    return 1 if told is None else 0
+
+
+def _print(told: dict[str, Any]) -> None:
     many, heap, root = told["scenarios"], told["grouping"], told["roots"]
     print(f"grouping: {heap['in_largest_group']} of {heap['alerts']} alerts in the largest group of their scenario,")
     print(f"  {heap['scenarios_whole']} of {many} scenarios whole, {heap['foreign']} alerts of another application among them")
@@ -124,7 +117,6 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"  among three {root['first_three']} (most alerts: {root['most_alerts_first_three']}); on it no alert: {root['unseen']}")
     print(f"  by the mark itself {root['marked']}: what is marked is mostly a flag, a quota or an experiment, which no alert names")
     print(f"mending: {told['mending']['within_reach']} of {told['mending']['parts']} parts are within reach of the four actions")
-    return 0
 
 
 if __name__ == "__main__":

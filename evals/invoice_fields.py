@@ -10,9 +10,6 @@ fields of the invoices which the check would let through.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -22,6 +19,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
+from evals.measuring import measured
 from nodes.invoice.check import findings
 from nodes.invoice.document import read_pdf, read_xml
 from nodes.invoice.text import extract_text
@@ -46,17 +44,11 @@ class Score:
         return "exact" if self.read == self.truth else "unknown" if self.read is None else "wrong"
 
 
-def data_folder() -> Path:
-    """The folder of the measuring data: `POINTSMAN_DATA`, else `../shared/data` beside the repository."""
-    default = Path(__file__).resolve().parents[2] / "shared" / "data"
-    return Path(os.environ.get("POINTSMAN_DATA", default))
-
-
 def score(folder: Path) -> list[Score]:
     """Scores every PDF of an invoices folder. Raises `FileNotFoundError` if there is none."""
     documents = sorted((folder / "pdf").glob("*.pdf"))
     if not documents:
-        raise FileNotFoundError(f"there are no PDFs in {folder / 'pdf'}; set POINTSMAN_DATA")
+        raise FileNotFoundError(f"there are no PDFs in {folder / 'pdf'}")
     return [mark for document in documents for mark in _score(document, folder / "cii" / f"{document.stem}.cii.xml")]
 
 
@@ -86,20 +78,15 @@ def summary(scores: list[Score]) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns 0, or 1 if the data is missing or a wrong value would be posted."""
-    parser = argparse.ArgumentParser(prog="python -m evals.invoice_fields", description="Scores field extraction on the measured invoices.")
-    parser.add_argument("--json", action="store_true", help="print the counts as JSON")
-    chosen = parser.parse_args(arguments)
-    try:
-        scores = score(data_folder() / "invoices")
-    except FileNotFoundError as error:
-        print(error, file=sys.stderr)
-        return 1
-    told = summary(scores)
-    if chosen.json:
-        print(json.dumps(told, indent=2))
-    else:
-        _print(scores, told)
-    return 1 if told["posted_wrong"] else 0
+    about = "Scores field extraction on the measured invoices."
+    scores: list[Score] = []
+
+    def work(data: Path) -> dict[str, Any]:
+        scores.extend(score(data / "invoices"))
+        return summary(scores)
+
+    told = measured("invoice_fields", about, work, lambda told: _print(scores, told), arguments)
+    return 1 if told is None or told["posted_wrong"] else 0
 
 
 def _print(scores: list[Score], told: dict[str, Any]) -> None:

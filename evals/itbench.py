@@ -63,7 +63,7 @@ def scenarios(folder: Path) -> list[Scenario]:
     """Every scenario of `incidents/itbench` that has expected alerts. Raises `FileNotFoundError` where there is none."""
     found = sorted(folder.glob("scenarios/*/groundtruth_v1.yaml"), key=lambda path: int(path.parent.name.rpartition("_")[2]))
     if not found:
-        raise FileNotFoundError(f"there are no scenarios in {folder / 'scenarios'}; set POINTSMAN_DATA")
+        raise FileNotFoundError(f"there are no scenarios in {folder / 'scenarios'}")
     return [_scenario(path.parent) for path in found]
 
 

@@ -72,7 +72,7 @@ def recording(folder: Path, name: str = DAY) -> Recording:
     """One recording under `incidents/nezha`. Raises `FileNotFoundError` where it is missing."""
     files = sorted((folder / name / "faulty").glob("*_metric.csv.gz"))
     if not files:
-        raise FileNotFoundError(f"there are no metrics in {folder / name / 'faulty'}; set POINTSMAN_DATA")
+        raise FileNotFoundError(f"there are no metrics in {folder / name / 'faulty'}")
     pods = {path.name.removesuffix("_metric.csv.gz"): _rows(path) for path in files}
     start = min(_instant(rows[0]["Time"]) for rows in pods.values()).replace(second=0)
     columns = {name: _columns(rows) for name, rows in pods.items()}

@@ -22,6 +22,16 @@ Kind = Literal[
     "limit.reached", "limit.overrun", "guard.checked", "label.declassified", "policy.changed",
 ]  # fmt: skip
 
+STANDS: Mapping[str, str] = {
+    "run.waiting": "waiting", "run.parked": "parked", "run.paused": "paused", "run.sealed": "done", "run.failed": "failed", "run.cancelled": "cancelled",
+}  # fmt: skip
+"""Events after which a run stands still, and the state that it is in then."""
+
+STATES: Mapping[str, str] = {
+    "run.accepted": "accepted", "run.opened": "running", "run.repaired": "running", "run.continued": "running", **STANDS,
+}  # fmt: skip
+"""Events that put a run into a state, and that state."""
+
 GENESIS = "0" * 64
 """What the first event of every run names as its predecessor."""
 

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,7 @@ from pointsman.cli.story import Story
 from pointsman.errors import PointsmanError
 from pointsman.home import data_folder
 from samples.demo_page import Told, show
-from samples.stage import counts, model, system
+from samples.stage import batch, counts, model, system
 
 DOCUMENTS = Path(__file__).parent / "invoices"
 ANSWERS = Path(__file__).parent / "recorded_answers.json"
@@ -41,18 +39,16 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console(highlight=False)
     url = ledger(data_folder() / "ledger")
     with model(ANSWERS, none=chosen.no_model), console.status(f"{len(list(DOCUMENTS.iterdir()))} documents through the invoice workflow …"):
-        command = [sys.executable, "-m", "pointsman.cli", "run", "invoice", "--batch", str(DOCUMENTS), "--json"]
-        batch = subprocess.run(command, stdout=subprocess.PIPE, check=False)
-        documents = json.loads(batch.stdout).get("documents") if batch.stdout.strip() else None
-        if documents is None:  # it has said why
-            return batch.returncode or 1
+        code, documents = batch("invoice", DOCUMENTS)
+        if documents is None:
+            return code or 1
         try:
             told = asyncio.run(looked_at(documents))
         except PointsmanError as error:
             console.print(str(error), markup=False)
             return 1
     show(console, told, counts(url))
-    return batch.returncode
+    return code
 
 
 async def looked_at(documents: list[dict[str, Any]]) -> list[Told]:

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +29,7 @@ from pointsman.event import Event
 from pointsman.home import data_folder
 from pointsman.plain import plain
 from pointsman.runs import Item
-from samples.stage import asked, model, system
+from samples.stage import asked, batch, model, system
 
 HERE = Path(__file__).parent
 POINTSMAN = ".venv/bin/pointsman"
@@ -78,18 +76,16 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console(highlight=False)
     url = system("the cluster", data_folder() / "cluster", "tools.cluster.service", "--worlds", str(HERE / "clusters"))
     with model(HERE / "recorded_opinions.json", none=chosen.no_model), console.status("alerts through the incident workflow …"):
-        command = [sys.executable, "-m", "pointsman.cli", "run", "incident", "--batch", str(HERE / "incidents"), "--json"]
-        batch = subprocess.run(command, stdout=subprocess.PIPE, check=False)
-        documents = json.loads(batch.stdout).get("documents") if batch.stdout.strip() else None
-        if documents is None:  # it has said why
-            return batch.returncode or 1
+        code, documents = batch("incident", HERE / "incidents")
+        if documents is None:
+            return code or 1
         try:
             told = asyncio.run(looked_at(documents))
         except PointsmanError as error:
             console.print(str(error), markup=False)
             return 1
     show(console, told, asked(url, "/remedies"))
-    return batch.returncode
+    return code
 
 
 async def looked_at(documents: list[dict[str, Any]]) -> list[Told]:

@@ -45,6 +45,13 @@ def model(answers: Path, *, none: bool) -> Iterator[None]:
             server.wait(timeout=10)
 
 
+def batch(graph: str, folder: Path) -> tuple[int, list[dict[str, Any]] | None]:
+    """The exit code of `pointsman run GRAPH --batch` on a folder, and what it says of each document; None where it said only why there is none."""
+    command = [sys.executable, "-m", "pointsman.cli", "run", graph, "--batch", str(folder), "--json"]
+    ended = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    return ended.returncode, json.loads(ended.stdout).get("documents") if ended.stdout.strip() else None
+
+
 def system(name: str, folder: Path, module: str, *more: str) -> str:
     """The URL of the outside system of a folder: one that serves already, or a new one, which ends by itself when nobody asks it any more."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -24,11 +24,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 from psycopg.conninfo import make_conninfo
 
+from evals.measuring import measuring_data
 from pointsman import Runs
 from pointsman.store import Store
 from pointsman.store.embedded import EmbeddedPostgres
 
-ROOT = Path(__file__).parents[1]
 FOLDER = "POINTSMAN_TEST_FOLDER"
 TEMPLATE = "pointsman_template"
 
@@ -146,7 +146,7 @@ def open_runs(url: str, home: Path) -> OpenRuns:
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of measuring data, `POINTSMAN_DATA`; without it the test is skipped, and says so."""
-    folder = Path(os.environ.get("POINTSMAN_DATA") or ROOT.parent / "shared" / "data")
+    folder = measuring_data()
     if not folder.is_dir():
         pytest.skip(f"NOT MEASURED: {folder} is missing; set POINTSMAN_DATA")
     return folder

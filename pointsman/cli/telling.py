@@ -9,12 +9,12 @@ from pointsman import canonical
 from pointsman.approval import Approvals
 from pointsman.cli import advice
 from pointsman.cli.story import Ask, Call, Failure, Mark, Step, Story, Trouble, Value
-from pointsman.event import Event
+from pointsman.event import STANDS, Event
 from pointsman.gateway.accounts import worked
 from pointsman.limit import Spend
 from pointsman.runs import Summary
 
-_CLOSING = ("run.waiting", "run.parked", "run.sealed", "run.failed", "run.cancelled", "run.paused", "run.repaired", "run.continued")
+_CLOSING = (*STANDS, "run.repaired", "run.continued")
 """What stands before a `run.opened` that follows in good order; any other opening took over from an owner that is gone."""
 
 

@@ -9,16 +9,13 @@ from typing import Any
 from pointsman import canonical
 from pointsman.errors import Conflict
 from pointsman.evaluation.trace import Call, Record, Trace
-from pointsman.event import Event, Row
+from pointsman.event import STATES, Event, Row
 from pointsman.file import kept_content
 from pointsman.gateway.tape import Recorded, Tape
 from pointsman.journal import payloads_of
 from pointsman.limit import Spend
 from pointsman.runs import Run, Runs
 from pointsman.store import Store
-
-ENDS = {"run.sealed": "done", "run.failed": "failed", "run.cancelled": "cancelled", "run.parked": "parked", "run.waiting": "waiting"}
-"""Events after which a run stands still, and the state it is in then."""
 
 
 async def trace_of(runs: Runs, run: Run) -> Trace:
@@ -70,12 +67,7 @@ def from_record(record: Record, **said: Any) -> Trace:
 
 def state_of(events: list[Event]) -> str:
     """The state that a run's events leave it in."""
-    for event in reversed(events):
-        if event.kind in ENDS:
-            return ENDS[event.kind]
-        if event.kind in ("run.opened", "run.repaired", "run.continued"):
-            return "running"
-    return "accepted"
+    return next((STATES[event.kind] for event in reversed(events) if event.kind in STATES), "accepted")
 
 
 def _nodes(events: list[Event]) -> dict[str, str]:

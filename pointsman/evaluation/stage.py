@@ -23,10 +23,9 @@ from pointsman.clock import SystemClock
 from pointsman.controlled import Controlled
 from pointsman.errors import Conflict, NotFound
 from pointsman.evaluation.divergence import Besides
-from pointsman.evaluation.journaled import ENDS
 from pointsman.evaluation.playback import Playback, Variation
 from pointsman.evaluation.trace import Record
-from pointsman.event import Draft, Event, Head
+from pointsman.event import STANDS, Draft, Event, Head
 from pointsman.evidence import value_digest
 from pointsman.file import contents
 from pointsman.gateway import Gateway
@@ -268,7 +267,7 @@ def rests(events: Iterable[Event]) -> list[tuple[Event, Event | None]]:
     """Where a run stood still, each with what set it going again or ended it, if anything but a decision did."""
     found: list[tuple[Event, Event | None]] = []
     for event in events:
-        if event.kind in ENDS and event.kind != "run.cancelled":
+        if event.kind in STANDS and event.kind != "run.cancelled":
             found.append((event, None))
         elif event.kind in ("run.continued", "run.repaired", "run.cancelled") and found and found[-1][1] is None:
             found[-1] = (found[-1][0], event)

@@ -9,12 +9,7 @@ from typing import Any
 
 from pointsman import canonical
 from pointsman.approval import Approval, Approvals
-from pointsman.event import Event
-
-_STATES = {
-    "run.accepted": "accepted", "run.opened": "running", "run.repaired": "running", "run.continued": "running", "run.waiting": "waiting",
-    "run.parked": "parked", "run.paused": "paused", "run.cancelled": "cancelled", "run.failed": "failed", "run.sealed": "done",
-}  # fmt: skip
+from pointsman.event import STATES, Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +51,9 @@ _TAKEN = ("run.opened", "run.repaired")
 
 def _row(events: Sequence[Event]) -> dict[str, Any]:
     """What the runs table has to say of a run."""
-    last = [event for event in events if event.kind in _STATES][-1]
+    last = [event for event in events if event.kind in STATES][-1]
     versions = [event.fields["version"] for event in events if event.kind in _TAKEN]
-    told = {"graph": events[0].fields["graph"], "state": _STATES[last.kind], "version": versions[-1] if versions else None}
+    told = {"graph": events[0].fields["graph"], "state": STATES[last.kind], "version": versions[-1] if versions else None}
     if last.kind == "run.failed":
         told["quarantined"] = last.fields["quarantined"]
     elif last.kind in ("run.waiting", "run.parked", "run.sealed", "run.cancelled"):

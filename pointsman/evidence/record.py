@@ -10,11 +10,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pointsman import canonical
-from pointsman.event import Event
+from pointsman.event import STANDS, Event
 from pointsman.gateway.tape import Recorded, Tape
 from pointsman.message import without_ids
-
-_EXITS = {"run.sealed": "done", "run.failed": "failed", "run.cancelled": "cancelled", "run.parked": "parked", "run.waiting": "waiting"}
 
 
 def record_digest(events: Iterable[Event], payloads: Mapping[str, Any]) -> str:
@@ -47,8 +45,8 @@ class _Record:
         for event in self._events:
             if event.kind == "run.accepted":
                 run["input"] = self._values(event, "input.")
-            elif event.kind in _EXITS:
-                run |= {"exit": _EXITS[event.kind], "output": self._values(event, "output.")}
+            elif event.kind in STANDS:
+                run |= {"exit": STANDS[event.kind], "output": self._values(event, "output.")}
             elif event.kind == "step.started" and "version" in event.fields:
                 steps.setdefault(event.position, {})["input"] = self._values(event, "input.")
             elif event.kind == "step.finished":

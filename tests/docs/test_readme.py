@@ -56,6 +56,10 @@ def test_a_python_block_runs(block: Block, tmp_path: Path) -> None:
     for name in ("graphs", "nodes", "tools", "guards", "evals", "samples", "langgraph.json"):
         if (ROOT / name).exists():
             (tmp_path / name).symlink_to(ROOT / name)
+    # A block that names its file is there for those after it.
+    for other in PYTHON:
+        if other.document == block.document and other.line < block.line and (named := re.match(r"# (\w+\.py)\n", other.text)):
+            (tmp_path / named[1]).write_text(other.text, encoding="utf-8")
     # Behind its real line number, so that a traceback points into the document.
     program = "\n" * block.line + block.text
     kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "POINTSMAN_HOME")}

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from evals.invoice_fields import data_folder
 from pointsman import InputFile
 from tests.rooms.actors import Accept, ClusterProcess, LedgerProcess
 
@@ -22,12 +21,9 @@ def accept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Accept:
 
 
 @pytest.fixture
-def measured() -> Path:
-    """The folder of the measured invoices; without it the test is skipped, and says so."""
-    folder = data_folder() / "invoices"
-    if not folder.is_dir():
-        pytest.skip(f"NOT MEASURED: {folder} is missing; set POINTSMAN_DATA")
-    return folder
+def measured(data: Path) -> Path:
+    """The folder of the measured invoices."""
+    return data / "invoices"
 
 
 @pytest.fixture

@@ -11,16 +11,8 @@ from evals.itbench import scenarios
 from evals.nezha import DAY, recording, recordings
 
 
-@pytest.fixture(scope="module")
-def measured(data: Path) -> Path:
-    for name in ("incidents", "alerts"):
-        if not (data / name).is_dir():
-            pytest.skip(f"NOT MEASURED: {data / name} is missing; set POINTSMAN_DATA")
-    return data
-
-
-def test_the_triage_names_the_injected_pod_more_often_than_a_plain_deviation(measured: Path) -> None:
-    told = incident_causes.summary(recording(measured / "incidents" / "nezha"))
+def test_the_triage_names_the_injected_pod_more_often_than_a_plain_deviation(data: Path) -> None:
+    told = incident_causes.summary(recording(data / "incidents" / "nezha"))
     ours, plain = told["triage"], told["plain"]
     assert (ours["faults"], plain["faults"]) == (24, 24)
     assert ours["as1"] >= 19 and ours["as1"] >= plain["as1"] + 6
@@ -34,8 +26,8 @@ def test_the_triage_names_the_injected_pod_more_often_than_a_plain_deviation(mea
     assert told["end_to_end"]["faults_seen"] >= 18 and told["end_to_end"]["named_right"] >= 18
 
 
-def test_it_is_sure_of_nothing_wrong_on_recordings_that_it_was_not_written_with(measured: Path) -> None:
-    more = [day for day in recordings(measured / "incidents" / "nezha") if day.name != DAY]
+def test_it_is_sure_of_nothing_wrong_on_recordings_that_it_was_not_written_with(data: Path) -> None:
+    more = [day for day in recordings(data / "incidents" / "nezha") if day.name != DAY]
     if not more:
         pytest.skip("NOT MEASURED: there is one recording only; see docs/incident.md for the others")
     for day in more:
@@ -45,8 +37,8 @@ def test_it_is_sure_of_nothing_wrong_on_recordings_that_it_was_not_written_with(
 
 
 @pytest.mark.anyio
-async def test_no_remedy_without_approval_whatever_alerts_and_models_say(measured: Path, home: Path, url: str) -> None:
-    folder = measured / "incidents"
+async def test_no_remedy_without_approval_whatever_alerts_and_models_say(data: Path, home: Path, url: str) -> None:
+    folder = data / "incidents"
     given = [*incident_remedies.faults(recording(folder / "nezha"))][::8] + [*incident_remedies.unmeasured(folder / "itbench")][::8]
     told = await incident_remedies.measure(home, given, url)
     assert told["deliveries"] == told["ended"] == 7
@@ -54,8 +46,8 @@ async def test_no_remedy_without_approval_whatever_alerts_and_models_say(measure
     assert told["applied"] == told["approved"] >= 3 and told["remedies_asked"] >= 6 and told["attempts_denied"] >= 4
 
 
-def test_the_recording_is_read_with_its_traps(measured: Path) -> None:
-    day = recording(measured / "incidents" / "nezha")
+def test_the_recording_is_read_with_its_traps(data: Path) -> None:
+    day = recording(data / "incidents" / "nezha")
     assert day.telemetry.minutes == 1209
     assert len(day.topology.pods) == 10
     assert all(end.isalpha() for call in day.topology.calls for end in call)
@@ -63,8 +55,8 @@ def test_the_recording_is_read_with_its_traps(measured: Path) -> None:
     assert any(value is None for series in day.telemetry.series for value in series.values)
 
 
-def test_alerts_are_put_together_and_traced_back(measured: Path) -> None:
-    told = incident_groups.summary(scenarios(measured / "incidents" / "itbench"))
+def test_alerts_are_put_together_and_traced_back(data: Path) -> None:
+    told = incident_groups.summary(scenarios(data / "incidents" / "itbench"))
     assert (told["scenarios"], told["grouping"]["alerts"]) == (32, 227)
     assert told["grouping"]["in_largest_group"] >= 222 and told["grouping"]["foreign"] == 0
     assert told["grouping"]["scenarios_whole"] >= 29
@@ -72,8 +64,8 @@ def test_alerts_are_put_together_and_traced_back(measured: Path) -> None:
     assert told["roots"]["first_three"] >= 23
 
 
-def test_every_rule_of_the_catalogue_has_a_queue_and_a_time(measured: Path) -> None:
-    told = alert_dispatch.summary(measured / "alerts" / "rules.yml.gz")
+def test_every_rule_of_the_catalogue_has_a_queue_and_a_time(data: Path) -> None:
+    told = alert_dispatch.summary(data / "alerts" / "rules.yml.gz")
     assert told["rules"] == told["with_queue"] == told["with_severity_rule"] == 1155
     assert told["split"] == 0
     assert "person" not in told["queues"]
@@ -89,7 +81,7 @@ def test_a_command_says_that_the_data_is_missing(
 
 
 @pytest.mark.parametrize("module", [alert_dispatch, incident_groups])
-def test_a_command_prints_what_it_measured(measured: Path, module: object, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_prints_what_it_measured(data: Path, module: object, capsys: pytest.CaptureFixture[str]) -> None:
     assert module.main([]) == 0  # type: ignore[attr-defined]
     assert module.main(["--json"]) == 0  # type: ignore[attr-defined]
     assert capsys.readouterr().out

@@ -51,21 +51,10 @@ __all__ = [
     "read_topology",
 ]
 
-_TOOLS = (
-    "apply_remedy",
-    "firing_alerts",
-    "open_incident",
-    "preview_remedy",
-    "read_changes",
-    "read_series",
-    "read_telemetry",
-    "read_topology",
-)
-
 
 def __getattr__(name: str) -> Any:
     # The service shares this package, and must not load the whole runtime to answer: the tools are loaded when asked for.
-    if name in _TOOLS:
+    if name in __all__:
         from tools.cluster import client
 
         return getattr(client, name)

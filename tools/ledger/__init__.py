@@ -26,7 +26,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # The service shares this package, and must not load the whole runtime to answer: the tools are loaded when asked for.
-    if name in ("post_invoice", "register_invoice"):
+    if name in __all__:
         from tools.ledger import client
 
         return getattr(client, name)
