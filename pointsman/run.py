@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pointsman.engine import SETTLED
-from pointsman.event import Event
-from pointsman.journal import events_of
+from pointsman.event import STATES, Event
+from pointsman.journal import events_of, payloads_of
 
 if TYPE_CHECKING:
     from pointsman.runs import Runs
@@ -31,6 +31,13 @@ class Run:
     async def summary(self) -> Summary:
         """How it stands now."""
         return Summary.of(await self._runs.row(self.run_id))
+
+    async def why(self) -> str:
+        """Why it failed, is parked or was cancelled, in words; empty where none of that is so, or no reason was given."""
+        found = [event for event in await events_of(self._runs.owner.store, self.run_id) if event.kind in STATES][-1]
+        digest = found.payloads.get("error" if found.kind == "run.parked" else "reason", "")
+        told = (await payloads_of(self._runs.owner.store, self.run_id, [digest])).get(digest, "")
+        return str(told["what"] if isinstance(told, dict) else told)
 
     async def events(self) -> AsyncIterator[Event]:
         """Its events from the first one on, until it has settled."""

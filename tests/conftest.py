@@ -29,6 +29,7 @@ from pointsman import Runs
 from pointsman.store import Store
 from pointsman.store.embedded import EmbeddedPostgres
 
+ROOT = Path(__file__).parents[1]
 FOLDER = "POINTSMAN_TEST_FOLDER"
 TEMPLATE = "pointsman_template"
 

@@ -7,7 +7,7 @@ from langgraph.errors import GraphRecursionError
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, Send, interrupt
 
-from pointsman import Runs
+from pointsman import FAILED, Runs, question
 from tests.acceptance.world import (
     ASK_PAY,
     OpenRuns,
@@ -75,6 +75,32 @@ async def test_an_exception_parks_with_node_error_and_what_it_affects(open_runs:
         [parked] = await told(runs, run, "run.parked")
         assert (parked.position, parked.fields["affected"]) == ("bad@1", ["after", "last"])
         assert await error_of(runs, run) == {"type": "KeyError", "what": "'net'"}
+
+
+async def test_why_a_run_stands_is_told_in_words(open_runs: OpenRuns) -> None:
+    async def work(state: State) -> State:
+        if state["text"] == "break":
+            raise ValueError("it broke")
+        return {"note": state["text"]}
+
+    graph = flow()
+    graph.add_node("work", work).add_node("person", question("Go on?", returns=str, writes="text"))
+    graph.add_edge(START, "work")
+    graph.add_conditional_edges("work", lambda state: "person" if state["text"] == "ask" else FAILED, ["person", FAILED])
+    graph.add_exits("person", answered=END, default=FAILED)
+    async with open_runs(graph.compile()) as runs:
+        parked, _ = await go(runs, {"text": "break"})
+        assert await parked.why() == "it broke"
+        asked, _ = await go(runs, {"text": "ask"})
+        assert await asked.why() == ""
+        [item] = await open_items(runs, asked)
+        await runs.reject(item, by="dana")
+        assert ((await asked.settled()).state, "dana rejected it" in await asked.why()) == ("failed", True)
+        asked, _ = await go(runs, {"text": "ask"})
+        await runs.cancel(asked, by="dana", reason="not needed")
+        assert await asked.why() == "not needed"
+        failed, _ = await go(runs, {"text": "fail"})
+        assert ((await failed.settled()).state, await failed.why()) == ("failed", "")
 
 
 @pytest.mark.parametrize("how", ["target", "value", "router"])
