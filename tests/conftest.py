@@ -117,7 +117,8 @@ def url(server: EmbeddedPostgres) -> Iterator[str]:
     """A connection string of a fresh, migrated database."""
     name = f"t_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{next(_numbers)}"
     with psycopg.connect(server.conninfo, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        # Copied as files: two to three times as fast as by its log where nothing is synced to disk, and each test has one.
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy")
     yield make_conninfo(server.conninfo, dbname=name)
     with psycopg.connect(server.conninfo, autocommit=True) as admin:
         admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")

@@ -128,7 +128,8 @@ def stranger() -> Iterator[Stranger]:
         "HOME": str(folder),
         "PIP_CONSTRAINT": str(folder / "locked"),
     }
-    environment = kept | place | {"LANG": "C.UTF-8", "LANGSMITH_TRACING": "false"}
+    # Only what is imported is compiled: half a minute of processor time less.
+    environment = kept | place | {"LANG": "C.UTF-8", "LANGSMITH_TRACING": "false", "UV_COMPILE_BYTECODE": "0", "PIP_NO_COMPILE": "1"}
     try:
         if not _installed(folder, environment, "rfc8785"):
             pytest.skip("NOT SHOWN: neither uv nor pip could install a package here, from an index or a cache")

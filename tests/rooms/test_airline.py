@@ -46,7 +46,7 @@ def test_the_command_without_data(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert told.returncode == 2 and "POINTSMAN_DATA" in told.stderr
+    assert told.returncode == 1 and "POINTSMAN_DATA" in told.stderr
 
 
 def test_every_schema_names_what_the_recorded_one_names(data: Path) -> None:

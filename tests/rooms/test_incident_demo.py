@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from pointsman.cli import app
 from tests.rooms.actors import ROOT
 
 APPLIED = "Done to the clusters so far: "
@@ -30,8 +32,13 @@ def place(tmp_path_factory: pytest.TempPathFactory, url: str) -> Iterator[dict[s
 def typed(line: str, place: dict[str, str]) -> str:
     """What a command prints; it has to end well."""
     program, *arguments = shlex.split(line)
-    command = [sys.executable, *(["-m", "pointsman.cli"] if program.endswith("pointsman") else []), *arguments]
-    return subprocess.run(command, cwd=ROOT, env=place, stdout=subprocess.PIPE, text=True, check=True, timeout=200).stdout
+    if program.endswith("pointsman"):
+        done = CliRunner().invoke(app, arguments, env=place)
+        assert done.exit_code == 0, f"{line}: {done.output}"
+        return done.output
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, env=place, stdout=subprocess.PIPE, text=True, check=True, timeout=200
+    ).stdout
 
 
 def test_nothing_is_done_until_somebody_types_what_the_demo_says(place: dict[str, str]) -> None:

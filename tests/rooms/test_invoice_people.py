@@ -190,7 +190,7 @@ async def test_what_does_not_apply_decides_nothing(open_runs: OpenRuns, ledger: 
             (replace(item, approval_id="0" * 32), "dana", NotFound),
             (item, "lee", NotAllowed),
             (item, "kim", NotAllowed),  # held the role when it was asked
-            (item, "", NotAllowed),
+            (item, "", BadInput),
             (doubt, "lee", Conflict),  # a value is asked for, not a yes
         ]
         for bad, by, error in wrong:
