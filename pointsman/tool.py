@@ -78,6 +78,8 @@ class Contract:
     """Seconds after which a call is given up."""
     result_bytes: int
     function: Callable[..., Any]
+    is_declared: bool = True
+    """Whether it says what it does to the world; else it counts as the worst."""
     breaker: Breaker = field(default_factory=Breaker, compare=False)
 
     @property
@@ -184,7 +186,7 @@ def tool(function: Callable[..., Any], /) -> Tool: ...
 @overload
 def tool(
     *,
-    effect: Effect = "execute",
+    effect: Effect | None = None,
     sinks: tuple[str, ...] = (),
     key: str | None = None,
     reconcile: Callable[..., Awaitable[Any]] | None = None,
@@ -199,7 +201,7 @@ def tool(
 def tool(
     function: Callable[..., Any] | None = None,
     *,
-    effect: Effect = "execute",
+    effect: Effect | None = None,
     sinks: tuple[str, ...] = (),
     key: str | None = None,
     reconcile: Callable[..., Awaitable[Any]] | None = None,
@@ -220,7 +222,9 @@ def tool(
     """
 
     def make(body: Callable[..., Any]) -> Tool:
-        contract = _contract(body, effect, sinks, key, reconcile, timeout, result_bytes)
+        contract = replace(
+            _contract(body, effect or "execute", sinks, key, reconcile, timeout, result_bytes), is_declared=effect is not None
+        )
         if not isinstance(breaker, Breaker | None):
             raise BadInput(f"breaker= of tool {contract.name!r} is {breaker!r}", remedy="give a pointsman.breaker.Breaker")
         beside = _beside(contract, compensate, preview)

@@ -35,7 +35,7 @@ async def find_archived(path: InputFile, receipt: Receipt) -> Archived | None:
     return await asyncio.to_thread(_find, path, receipt)
 
 
-@tool(effect="write", reconcile=find_archived, timeout=30.0)
+@tool(effect="write", sinks=("path", "receipt"), reconcile=find_archived, timeout=30.0)
 async def file_document(path: InputFile, receipt: Receipt) -> Archived:
     """Files a document with the receipt of its posting, by content. Filing it again changes nothing.
 

@@ -60,7 +60,7 @@ async def find_filed(case: Case) -> Filed | None:
     return await asyncio.to_thread(_find, case)
 
 
-@tool(effect="write", reconcile=find_filed)
+@tool(effect="write", sinks=("case",), reconcile=find_filed)
 async def file_case(case: Case) -> Filed:
     """Files how an incident ended. Filing it again changes nothing."""
     return await asyncio.to_thread(put_case, case)
@@ -68,7 +68,7 @@ async def file_case(case: Case) -> Filed:
 
 @tool(effect="read", result_bytes=20_000)
 async def earlier_cases(services: Annotated[tuple[str, ...], Field(max_length=50)]) -> Cases:
-    """Earlier incidents that were resolved in these services: what the cause was, and what helped."""
+    """Earlier incidents that were resolved in these services, for example cart: what the cause was, and what helped."""
     return await asyncio.to_thread(_search, services)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import re
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -26,6 +27,13 @@ def code_digest(subject: Any) -> str:
     parts: dict[str, str] = {}
     _collect(subject, parts)
     return canonical.digest(parts)
+
+
+def names_in(subject: Any) -> set[str]:
+    """The names that a function uses, and the project's own code that it reaches."""
+    parts: dict[str, str] = {}
+    _collect(subject, parts)
+    return {name for text in parts.values() for name in re.findall(r"\b(?:id|attr)='(\w+)'", text)}
 
 
 def _collect(subject: Any, parts: dict[str, str]) -> None:

@@ -21,7 +21,7 @@ def check(
     graph: Annotated[list[str] | None, typer.Argument(metavar="[GRAPH]...", help="Keys of langgraph.json, or FILE:VAR; else all.")] = None,
     json: Json = False,
 ) -> None:
-    """Say what is wrong or odd about workflows and their policies.
+    """Say what is wrong or odd about workflows, their policies and their tools.
 
     Runs nothing and needs no database. Exit code 1 where there is a finding.
     """
@@ -48,6 +48,7 @@ def check(
 
 
 def _findings(project: Project, name: str) -> list[dict[str, Any]]:
+    from pointsman.check import lint
     from pointsman.errors import UnsafeGraph
 
     try:
@@ -56,7 +57,10 @@ def _findings(project: Project, name: str) -> list[dict[str, Any]]:
             loaded = project.graph(name)
     except UnsafeGraph as error:
         return [{"what": finding, "wrong": True} for finding in error.findings]
-    return [{"what": f"policy, {finding}", "wrong": finding.wrong} for finding in loaded.lint(project.roles)]
+    contracts = {one.name: one for part in loaded.parts for contract in part.contracts for one in contract.family()}
+    chosen = {contract.name for part in loaded.parts if part.kind == "agent" for contract in part.contracts}
+    tools = [{"what": f"tool {finding}", "wrong": False} for finding in lint(contracts.values(), chosen=chosen)]
+    return [{"what": f"policy, {finding}", "wrong": finding.wrong} for finding in loaded.lint(project.roles)] + tools
 
 
 Principal = Annotated[str | None, typer.Option("--principal", metavar="NAME", help="A person or service: no call is made for them.")]

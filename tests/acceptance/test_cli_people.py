@@ -46,7 +46,7 @@ class State(TypedDict, total=False):
     receipt: str
 
 
-@tool(effect="submit", key="key")
+@tool(effect="submit", sinks=("bill",), key="key")
 def pay(bill: Bill, key: str = "") -> str:
     """Pay it."""
     with (Path(os.environ["WORLD"]) / "paid").open("a") as paid:
@@ -276,7 +276,16 @@ def test_check_finds_what_is_wrong_with_a_policy_and_who_is_to_decide(project: P
     wrong += 'bad.add_node("a", lambda state: {}).add_edge(START, "a")\nbad = bad.compile()\n'
     (project.root / "graphs" / "odd.py").write_text("from graphs.bills import *\nfrom graphs.bills import flow, pay\n" + rules)
     (project.root / "graphs" / "bad.py").write_text("from graphs.bills import *\nfrom graphs.bills import pay\n" + wrong)
-    for file, variable, words in (("odd", "odd", "no role 'chief'"), ("bad", "bad", "contradicts itself")):
+    loose = "from pointsman import allow, effect, tool\n@tool\ndef push(bill: Bill) -> str:\n    'Pushes.'\n    return bill.payee\n"
+    loose += 'loose = Workflow(State, name="loose", policy=Policy(allow()))\nloose.add_node("a", effect(push, reads=("bill",))).add_edge(START, "a")\n'
+    loose += 'loose = loose.add_exits("a", default=END).compile()\n'
+    (project.root / "graphs" / "loose.py").write_text("from graphs.bills import *\nfrom graphs.bills import Bill\n" + loose)
+    cases = (
+        ("odd", "odd", "no role 'chief'"),
+        ("bad", "bad", "contradicts itself"),
+        ("loose", "loose", "tool push: it does not say what it does"),
+    )
+    for file, variable, words in cases:
         found = project.run("check", f"graphs/{file}.py:{variable}")
         assert (found.code, words in " ".join(found.out.split())) == (1, True), found.out + found.err
     declared = (project.root / "langgraph.json").rename(project.root / "elsewhere.json")

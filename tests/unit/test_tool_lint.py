@@ -1,11 +1,13 @@
 """What is found wrong with tools: one planted fault each, and nothing in those that ship."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
+from pydantic import Field
 
 from pointsman import tool
 from pointsman.check import lint
+from pointsman.errors import Refused
 from pointsman.sandbox import Sandbox
 
 
@@ -21,7 +23,12 @@ def test_a_good_tool_has_no_finding() -> None:
         """Charges a card once, for example 5 EUR; gives the receipt's number."""
         return key
 
-    assert lint([find_order, charge]) == []
+    @tool(effect="execute", sinks=("order",), key="key")
+    def ship(order: str, weight: Annotated[int, Field(examples=[500])], key: str) -> str:
+        """Ships an order of so many grams to whom it is for, once for each key."""
+        return key
+
+    assert lint([find_order, charge, ship]) == []
     sandbox = Sandbox("etc")
     assert lint([*sandbox.tools, sandbox.apply_change]) == []
 
@@ -61,11 +68,37 @@ def _undeclared() -> Any:
     return move
 
 
+def _says_no(answer: str) -> str:
+    if not answer:
+        raise Refused("no")
+    return answer
+
+
+def _blind() -> Any:
+    @tool(effect="send", sinks=("to",))
+    def post(to: str) -> str:
+        """Posts a letter to a person, for example to Ada; gives the stamp's number."""
+        return _says_no(to)
+
+    return post
+
+
+def _named_oddly() -> Any:
+    def body(x: int) -> str:
+        """Looks a thing up, for example number 5; gives its name."""
+        return ""
+
+    body.__name__ = "look/up"
+    return tool(effect="read")(body)
+
+
 @pytest.mark.parametrize(("make", "findings"), [
     (_named, ["is a name", "no example"]),
     (_untyped, ["argument x may be anything", "argument y is an object without fields", "argument z is a list", "what comes back"]),
     (_free, ["sounds like a choice"]),
-    (_undeclared, ["its effect is execute", "nobody can tell whether it happened", "name them in sinks="]),
+    (_undeclared, ["it does not say what it does", "nobody can tell whether it happened", "raise Refused", "name them in sinks="]),
+    (_blind, ["nobody can tell whether it happened"]),
+    (_named_oddly, ["providers of models refuse its name"]),
 ])  # fmt: skip
 def test_each_fault_is_found(make: Any, findings: list[str]) -> None:
     found = lint([make()])
@@ -82,3 +115,7 @@ def test_two_tools_that_say_the_same() -> None:
 
     [finding] = lint([find_order, get_order])
     assert finding.startswith("find_order and get_order:")
+
+
+def test_how_a_tool_reads_matters_where_a_model_chooses() -> None:
+    assert [finding.partition(":")[0] for finding in lint([_named(), _undeclared()], chosen=("move",))] == ["move"] * 4

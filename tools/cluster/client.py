@@ -23,7 +23,7 @@ _CLUSTER: Final = Line("the cluster", "CLUSTER_URL", "cluster", "tools.cluster.s
 
 @tool(effect="read", timeout=TIMEOUT)
 async def read_topology(cluster: ClusterName) -> Topology:
-    """Which services of a cluster call which, and which pods serve them."""
+    """Which services of a cluster call which, for example frontend cart, and which pods serve them."""
     return await _CLUSTER.get(f"/{cluster}/topology", Topology)
 
 
@@ -35,13 +35,13 @@ async def read_telemetry(cluster: ClusterName, since: datetime, until: datetime)
 
 @tool(effect="read", timeout=TIMEOUT, result_bytes=20_000)
 async def read_series(cluster: ClusterName, subject: str, metric: Metric) -> Series:
-    """One metric of one pod, or of one call edge written caller>callee, for the last hour: one value a minute, the newest last."""
+    """One metric of one pod, for example cart-1, or of one call edge, for example frontend>cart, for the last hour: one value a minute, the newest last."""
     return await _CLUSTER.get(f"/{cluster}/series", Series, {"subject": subject, "metric": metric})
 
 
 @tool(effect="read", timeout=TIMEOUT, result_bytes=20_000)
 async def read_changes(cluster: ClusterName) -> Changes:
-    """What was rolled out or configured in a cluster lately, and when."""
+    """What was rolled out or configured in a cluster lately, for example a new image of one service, and when."""
     return await _CLUSTER.get(f"/{cluster}/changes", Changes)
 
 
@@ -58,7 +58,7 @@ async def preview_remedy(remedy: Remedy) -> Preview:
     return await read_preview(remedy)
 
 
-@tool(effect="write", key="key", timeout=TIMEOUT)
+@tool(effect="write", sinks=("opening",), key="key", timeout=TIMEOUT)
 async def open_incident(opening: Opening, key: str) -> Opened:
     """Claims alerts for an incident, so that no alert is handled twice. Of any number of concurrent claims on one alert exactly one gets `yours`."""
     return await send_opening(opening, key)

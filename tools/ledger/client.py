@@ -14,7 +14,7 @@ TIMEOUT: Final = 10.0
 _LEDGER: Final = Line("the ledger", "LEDGER_URL", "ledger", "tools.ledger.service", TIMEOUT)
 
 
-@tool(effect="write", key="key", timeout=TIMEOUT)
+@tool(effect="write", sinks=("claim",), key="key", timeout=TIMEOUT)
 async def register_invoice(claim: Claim, key: str) -> Registration:
     """Claims a document's content at the ledger, so that no second document with the same content is posted.
 
@@ -23,7 +23,7 @@ async def register_invoice(claim: Claim, key: str) -> Registration:
     return await send_claim(claim, key)
 
 
-@tool(effect="write", key="key", timeout=TIMEOUT)
+@tool(effect="write", sinks=("invoice",), key="key", timeout=TIMEOUT)
 async def post_invoice(invoice: Invoice, key: str) -> Receipt:
     """Posts an invoice to the ledger, once per key."""
     return await send_invoice(invoice, key)

@@ -16,7 +16,7 @@ class Refund(BaseModel):
     amount: Decimal = Field(gt=0, decimal_places=2)
 
 
-@tool(effect="submit", key="key", timeout=10)
+@tool(effect="submit", sinks=("refund",), key="key", timeout=10)
 def pay_back(refund: Refund, key: str) -> str:
     """Pay a refund. The till keeps the idempotency key, so the same call pays once, however often a crash has it sent."""
     with closing(sqlite3.connect(data_folder() / "till.db")) as till, till:
