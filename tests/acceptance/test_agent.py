@@ -128,10 +128,12 @@ async def test_tokens_arrive_while_the_model_speaks(open_runs: OpenRuns, world: 
 # The exits that rules decide
 
 
-async def test_without_a_model_it_is_unavailable(open_runs: OpenRuns) -> None:
-    ran = await ended(open_runs, fenced(None))
-    assert (ran.exit, ran.told("call.intent")) == ("unavailable", [])
-    assert "POINTSMAN_MODEL" in ran.reason
+async def test_without_a_model_it_is_unavailable(open_runs: OpenRuns, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, why in ((None, "POINTSMAN_MODEL"), ("some model", "names no model")):
+        if name is not None:
+            monkeypatch.setenv("POINTSMAN_MODEL", name)
+        ran = await ended(open_runs, fenced(None))
+        assert (ran.exit, ran.told("call.intent"), why in ran.reason) == ("unavailable", [], True)
 
 
 async def test_a_busy_provider_is_asked_once_more_and_then_it_is_unavailable(open_runs: OpenRuns) -> None:

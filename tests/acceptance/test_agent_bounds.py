@@ -97,6 +97,13 @@ async def test_a_seconds(open_runs: OpenRuns, world: World) -> None:
     assert "seconds" in ran.reason
 
 
+async def test_a_turns_that_only_meet_a_cap_end_it(open_runs: OpenRuns, world: World) -> None:
+    model = endless()
+    ran = await ended(open_runs, fenced(model, tools=(world.tools().look,), limits=Limits(tool_calls=0)))
+    assert (ran.exit, len(model.seen), world.calls) == ("limit", 3, [])
+    assert "nothing new" in ran.reason
+
+
 async def test_a_caps_of_the_run_hold_for_it(open_runs: OpenRuns, world: World) -> None:
     model = endless()
     ran = await ended(open_runs, fenced(model, tools=(world.tools().look,), within=Limits(model_calls=3)))
@@ -129,6 +136,12 @@ async def test_b_rules_name_the_agent(open_runs: OpenRuns, world: World) -> None
     ran = await ended(open_runs, fenced(ScriptedModel([calls(("pay", {"amount": 9})), FOUND]), policy=policy, effects=(world.tools().pay,)))
     assert world.calls == [("pay", 9)]
     assert ran.exit == "answered"
+
+
+async def test_b_arguments_have_a_size(open_runs: OpenRuns, world: World) -> None:
+    model = ScriptedModel([calls(("send", {"text": "x" * 100_000}), ("send", {"text": "x"})), FOUND])
+    ran = await ended(open_runs, fenced(model, policy=Policy(allow()), effects=(world.tools().send,)))
+    assert (ran.exit, world.calls, len(ran.told("call.denied", rule="arguments"))) == ("answered", [("send", "x")], 1)
 
 
 # (c) is in test_agent.py: a typed answer, one repair, then an exit
@@ -337,6 +350,13 @@ async def test_j_each_execution_above_pays_for_its_own_part(open_runs: OpenRuns)
     async with open_runs(flow.compile()) as runs:
         run, _ = await go(runs, {"text": "x"})
         assert ((await output(runs, run))["log"], await told(runs, run, "limit.reached")) == (["done"] * 3, [])
+
+
+async def test_j_an_agent_below_whose_model_is_denied_says_so(open_runs: OpenRuns) -> None:
+    model, below = ScriptedModel([calls(("helper", {"task": "go"})), FOUND]), ScriptedModel([])
+    policy = Policy(allow(), deny(effect=("model",), when=node == "helper"))
+    ran = await ended(open_runs, fenced(model, policy=policy, agents={"helper": helper(below)}))
+    assert (ran.exit, below.seen, '"exit": "denied"' in model.seen[1][-1].text) == ("answered", [], True)
 
 
 async def test_j_a_rule_against_the_agent_above_holds_below_it(open_runs: OpenRuns, world: World) -> None:
