@@ -432,6 +432,22 @@ def _capped() -> Any:
     return flow.compile()
 
 
+# crowd: three agents side by side that each want two deliveries and two turns, where limits leave four and five
+
+
+def _crowd() -> Any:
+    def spoken(messages: list[Any], offered: list[str]) -> Any:
+        to = messages[1].text
+        return says(answer=["done"]) if len(messages) > 2 else calls(("deliver", {"to": f"{to} 1"}), ("deliver", {"to": f"{to} 2"}))
+
+    flow = Workflow(State, name="crowd", policy=EVERYTHING, limits=Limits(tool_calls=4, model_calls=5))
+    part = agent(reads=("to",), writes="seen", returns=list[str], prompt="{to}", effects=(deliver,), model=ScriptedModel(spoken))
+    flow.add_node("part", part)
+    flow.add_conditional_edges(START, lambda state: [Send("part", {"to": to}) for to in "abc"], ["part"], max_items=3)
+    flow.add_exits("part", default=END)
+    return flow.compile()
+
+
 # agent: parallel calls, one of which asks, an effect and an agent below beside it; then a summary and an answer to be repaired; limits that are just enough
 
 AGENT_LIMITS: dict[str, int] = {"model_calls": 5, "tool_calls": 4, "approvals": 1}
@@ -535,6 +551,7 @@ GRAPHS = {
         _judging(),
         _wayward(),
         _capped(),
+        _crowd(),
         _tight(),
         _talk(),
         _single("keyed", deliver),

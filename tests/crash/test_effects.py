@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+from collections import Counter
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pointsman.store import Store
 from pointsman.testing import Outside
-from tests.crash.crew import Crew, look, replays
+from tests.crash.crew import Crew, Seen, look, most, replays
 
 pytestmark = pytest.mark.anyio
 
@@ -107,6 +112,31 @@ async def test_a_cap_is_never_passed_however_often_the_process_dies(crew: Crew, 
         for key, seen in (await look(store, outside, "capped", "undisturbed", *keys)).items():
             assert (seen.applied("deliver"), seen.faults, seen.output["n"]) == ([1, 1, 1], [], 3), key
             await replays("capped", seen)
+
+
+numbers = itertools.count()
+kills = st.lists(st.fixed_dictionaries({"at": st.integers(2, 24), "when": st.sampled_from(["before", "after"])}), min_size=1, max_size=3)
+
+
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(kills=kills)
+def test_agents_side_by_side_never_pass_a_cap_wherever_they_die(
+    kills: list[dict[str, Any]], crew: Crew, outside: Outside, url: str
+) -> None:
+    key, in_flight = f"run {next(numbers)}", Counter[str]()
+
+    async def seen() -> Seen:
+        async with Store.open(url, connections=2) as store:
+            return (await look(store, outside, "crowd", key))[key]
+
+    for switch in kills:
+        crew.send("crowd", key, input={}, switch=switch).killed()
+        in_flight.update(asyncio.run(seen()).in_flight())
+    assert crew.send("crowd", key, input={}).finished()["states"] == {key: "done"}
+    run = asyncio.run(seen())
+    assert (most(run.events, "tool_calls"), most(run.events, "model_calls"), run.applied("deliver"), run.faults) == (4, 5, [1] * 4, [])
+    sent = Counter(event.fields["key"] for event in run.events if event.kind == "call.intent")
+    assert all(times <= 1 + in_flight[call] for call, times in sent.items())
 
 
 async def test_a_call_under_way_keeps_its_reservation(crew: Crew, outside: Outside, url: str) -> None:
