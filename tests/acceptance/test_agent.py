@@ -190,20 +190,26 @@ async def test_three_turns_that_only_fail_end_it_as_tool_failure(open_runs: Open
 # It goes on where it was
 
 
-async def test_a_paused_agent_goes_on_with_its_last_turn(open_runs: OpenRuns, world: World) -> None:
-    """(h) What an approval interrupts is continued: the turns before are not asked again."""
+async def test_a_paused_agent_goes_on_with_its_last_turn(open_runs: OpenRuns, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """(h) What an approval interrupts is continued: the turns before are not asked again, and count as what they cost, not as what they could have cost."""
     t = world.tools()
-    model = ScriptedModel([calls(("look", {"x": 1})), calls(("pay", {"amount": 5})), FOUND])
-    graph = fenced(model, policy=Policy(allow(), ask("pay")), tools=(t.look,), effects=(t.pay,))
-    async with open_runs(graph) as runs:
-        run, summary = await go(runs, {"text": "x"})
-        assert (summary.state, len(model.seen)) == ("waiting", 2)
-    async with open_runs(graph) as runs:  # another process would do the same
-        run = await runs.get(run.run_id)
-        assert (await approve_all(runs, run)).state == "done"
-        turns = [event.position for event in await told(runs, run, "call.intent") if event.fields["effect"] == "model"]
-    assert turns == ["triage@1/model@1", "triage@1/model@2", "triage@1/model@3"]
-    assert (world.calls, len(model.seen)) == ([("look", 1), ("pay", 5)], 3)
+    with OpenAIServer(
+        [*(Act(tool_calls=(call,)) for call in (("look", '{"x": 1}'), ("pay", '{"amount": 5}'))), answer({"cause": "disk"})]
+    ) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        options = {"policy": Policy(allow(), ask("pay")), "tools": (t.look,), "effects": (t.pay,), "limits": Limits(tokens=9_000)}
+        graph = fenced("openai:acted", **options)
+        async with open_runs(graph) as runs:
+            run, summary = await go(runs, {"text": "x"})
+            assert (summary.state, len(server.seen)) == ("waiting", 2)
+        async with open_runs(graph) as runs:  # another process would do the same
+            run = await runs.get(run.run_id)
+            assert (await approve_all(runs, run)).state == "done"
+            turns = [event for event in await told(runs, run, "call.intent") if event.fields["effect"] == "model"]
+            assert (await output(runs, run))["end"] == "answered"
+    assert [event.position for event in turns] == ["triage@1/model@1", "triage@1/model@2", "triage@1/model@3"]
+    assert sum(event.fields["reserve"]["tokens"] for event in turns) > 9_000
+    assert (world.calls, len(server.seen)) == ([("look", 1), ("pay", 5)], 3)
 
 
 async def test_visits_that_called_nothing_count_on_after_a_pause(open_runs: OpenRuns, world: World) -> None:

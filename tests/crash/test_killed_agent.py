@@ -32,6 +32,7 @@ async def test_kill_an_agent_at_every_commit(crew: Crew, outside: Outside, url: 
     async with Store.open(url) as store:
         meant = (await look(store, outside, "agent", "undisturbed"))["undisturbed"]
         assert (meant.state, meant.applied("deliver"), meant.output["note"]) == ("done", [1, 1], "delivered")
+        assert "work@1/SummarizationMiddleware.before_model@2" in meant.record["steps"], "its first visit called nothing, and counts"
         for key, switch in first.items():
             crew.send("agent", key, switch=switch, **TO).killed()
         at_death = await look(store, outside, "agent", *first)
