@@ -101,8 +101,8 @@ class Playback:
         self.missed: list[Missed] = []
         self.served: list[Recorded] = []
         """The recorded calls that were asked for."""
-        self.over = asyncio.Event()
-        """Set when the segment is about to close."""
+        self.unheard: list[str] = []
+        """The calls under way, by id, whose process died, and of which whoever went on did not ask again: they have no end until the segment closes."""
         self._payloads = payloads
         self._variation = variation or Variation()
         self._waiting: dict[Key, deque[Recorded]] = {}
@@ -138,6 +138,8 @@ class Playback:
             return answered
         if found.outcome == "denied":
             raise Withheld("it came too soon then", wait=float(self._payloads[found.payloads["error"]]["wait"]))
+        if found.outcome is None:
+            self.unheard.append(step.call_id(request.target, digest, k))
         spend = self.spend_of(found)
         return replace(request, breaker=None, perform=self._performing(found, step), probe=None, cost=lambda _: spend)
 
@@ -213,9 +215,8 @@ class Playback:
             if found.outcome == "failed" and not found.attempt:
                 # Nobody knew then: the step ended by it, whatever its body makes of a failure.
                 step.error = OutcomeUnknown(f"whether {found.target} happened is not known", step=step.position)
-            if found.outcome is None:  # its process died, and whoever went on did not ask again: nobody ever heard
-                await self.over.wait()
-                raise asyncio.CancelledError
+            if found.outcome is None:
+                await asyncio.Event().wait()
             if found.outcome == "done":
                 changed = self._variation.results.get((found.position, found.target), _UNCHANGED)
                 return canonical.decode(self.result(found) if changed is _UNCHANGED else changed)

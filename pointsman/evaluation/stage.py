@@ -182,7 +182,9 @@ class Stage:
                     async for _ in self._graph.astream(given, own, **options):
                         pass
                 finally:
-                    self.source.over.set()
+                    for call in self.source.unheard:
+                        if (under_way := gateway.sending.under_way(call)) is not None:
+                            under_way.cancel()
         return await self._told() or await self._turned()
 
     async def _told(self) -> bool:
