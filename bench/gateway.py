@@ -23,8 +23,9 @@ from langchain_core.runnables.config import var_child_runnable_config
 from pointsman import Limits, Policy, allow, ask, deny, tool
 from pointsman.clock import SystemClock
 from pointsman.event import Head
-from pointsman.gateway import Gateway, Rules
+from pointsman.gateway import Gateway
 from pointsman.gateway.position import Place
+from pointsman.gateway.rules import Rules
 from pointsman.gateway.step import Step
 from pointsman.journal import Journal
 from pointsman.lease import Lease, Owner

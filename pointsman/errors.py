@@ -111,6 +111,10 @@ class LimitReached(PointsmanError):
     """A call was not begun because it could have passed a cap."""
 
 
+class Enough(BaseException):
+    """A step goes on asking for what it is refused, so it is ended. No `Exception`: code that catches every error and tries again does not catch it."""
+
+
 class TooSoon(Denied):
     """A call was not made, since its tool's rate leaves no room yet."""
 

@@ -22,7 +22,9 @@ from langgraph.runtime import RunControl
 
 from pointsman.errors import Conflict, LeaseLost, OutcomeUnknown, PointsmanError, ToolFailed, legible, said
 from pointsman.event import Event
-from pointsman.gateway import KEY, Gateway, Rules
+from pointsman.gateway import KEY, Gateway
+from pointsman.gateway.rules import Rules
+from pointsman.gateway.sending import in_doubt
 from pointsman.home import open_owner
 from pointsman.journal import Journal, payloads_of
 from pointsman.lease import Owner
@@ -197,6 +199,8 @@ class Segment:
             # What a step stopped for counts though it was decided since: whoever decided found the run busy, and nobody else would go on with it.
             approvals = list(dict.fromkeys((*(approval.approval_id for approval in gateway.approvals.open()), *gateway.steps.asked())))
             await self._state("waiting", journal.draft("run.waiting", approvals=approvals))
+        elif (doubtful := gateway.tape.in_doubt(journal.branch)) is not None:
+            await self._parked(in_doubt(doubtful.target, doubtful.position, doubtful.call))
         elif gateway.ending is not None:
             reason = gateway.tape.reasons.get(gateway.ending, "")
             draft = journal.draft("run.failed", payloads={"reason": reason} if reason else {}, quarantined=gateway.ending == "quarantined")
@@ -216,7 +220,7 @@ class Segment:
             told["remedy"] = legible(error.remedy)
         payloads = {"error": journal.payload(told)}
         affected = list(self.plan.descendants.get(place.node, ())) if place is not None else []
-        position = place.position if place is not None else ""
+        position = place.position if place is not None else getattr(error, "step", None) or ""
         draft = journal.draft("run.parked", position, payloads=payloads, error=type(error).__name__, retryable=retryable, affected=affected)
         await self._state("parked", draft, retryable=retryable)
 

@@ -17,7 +17,7 @@ from pointsman.check.place import placed, settle
 from pointsman.check.structure import reachable
 from pointsman.controlled import RERUN, Controlled
 from pointsman.errors import BadInput, UnsafeGraph
-from pointsman.gateway import Rules
+from pointsman.gateway.rules import Rules
 from pointsman.guard import Guard
 from pointsman.limit import Limits
 from pointsman.model import check as check_model

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from pointsman import canonical, errors
 from pointsman.errors import Divergence, OutcomeUnknown, ToolFailed, Withheld
 from pointsman.event import Event
-from pointsman.gateway import Rules
 from pointsman.gateway.request import Request
+from pointsman.gateway.rules import Rules
 from pointsman.gateway.step import Step
 from pointsman.gateway.tape import Recorded, Tape
 from pointsman.limit import Spend

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -19,7 +18,7 @@ from langgraph.errors import GraphDrained
 
 from pointsman.approval import Approvals
 from pointsman.clock import Clock
-from pointsman.errors import Conflict, Denied, LeaseLost, OutcomeUnknown, PointsmanError, Withheld
+from pointsman.errors import Conflict, Denied, LeaseLost, OutcomeUnknown, PointsmanError, ToolFailed, Withheld
 from pointsman.event import Draft, Event
 from pointsman.gateway.accounts import Accounts
 from pointsman.gateway.asking import Asking
@@ -30,6 +29,7 @@ from pointsman.gateway.permits import Permits
 from pointsman.gateway.position import Positions
 from pointsman.gateway.request import Request, tool_request
 from pointsman.gateway.returning import Returning
+from pointsman.gateway.rules import Rules
 from pointsman.gateway.sending import Sending
 from pointsman.gateway.source import Source, World
 from pointsman.gateway.step import Step, follow
@@ -37,26 +37,13 @@ from pointsman.gateway.steps import Steps
 from pointsman.gateway.tape import Tape, divergence
 from pointsman.journal import Journal, Statement
 from pointsman.lease import Lease
-from pointsman.limit import Limits
 from pointsman.model.call import ModelCall
-from pointsman.policy import Policy, Verdict
+from pointsman.policy import Verdict
 from pointsman.policy.revocation import Revocation
-from pointsman.price import Price
 from pointsman.tool import Contract
 
 KEY = "__pointsman_gateway"
 """Where a segment's gateway stands in LangGraph's configurable; every node and subgraph below inherits it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What holds for a whole run: its policy and limits, the version it is pinned to, and on whose behalf it goes."""
-
-    policy: Policy
-    limits: Limits
-    version: str
-    principal: str | None = None
-    prices: Mapping[str, Price] = field(default_factory=dict)
 
 
 class Gateway:
@@ -111,16 +98,38 @@ class Gateway:
         Raises `Denied`, `LimitReached`, `Rejected`, `Expired`, `ToolFailed`, `OutcomeUnknown`, `Divergence`, `LeaseLost`, or LangGraph's
         `GraphInterrupt` where a person must decide first.
         """
-        self.refuse(step)
+        try:
+            self.refuse(step)
+            result = await self._passed(request, step)
+        except (ToolFailed, OutcomeUnknown):
+            self.steps.made(step)
+            raise
+        except Exception as error:
+            await self.steps.refused(step, error)
+            raise
+        self.steps.made(step)
+        return result
+
+    async def _passed(self, request: Request, step: Step) -> Any:
+        """What a call gives that the step may ask for."""
         request = admitted(self, request, step) if step.guards else request
         depth = follow(step.ns)
         digest = self.journal.payload_of(request.public)
         k = step.next_k(request.target, digest)
-        edited = await self._asking.edited(request, step, k)
-        if edited is not None:
-            return await self.call(edited, step)
-        result = await self._made(request, step, digest, k, depth)
-        return await released(self, request, step, result) if step.guards else result
+        edited, heard = await self._asking.edited(request, step, k), False
+        try:
+            if edited is not None:
+                result = await self._passed(edited, step)
+            else:
+                result = await self._made(request, step, digest, k, depth)
+                result = await released(self, request, step, result) if step.guards else result
+            heard = True
+            return result
+        finally:
+            # Who asks again for an effect that has happened and heard nothing of it means that one, not a second; and an agent's model asked once.
+            happened = edited is not None or self.tape.has_happened(step.ns, request.target, digest, k)
+            if request.is_effect and happened and (step.within or not heard):
+                step.same_again(request.target, digest)
 
     async def _made(self, request: Request, step: Step, digest: str, k: int, depth: int) -> Any:
         """A call as the record has it, else one that is begun."""
@@ -178,7 +187,9 @@ class Gateway:
         step.spend_call()
         try:
             request = self.source.sent(request, step, digest, k)
-            return await self.handed(step, self.sending.own(call_id, self.sending.send(request, step, digest, told, approval)))
+            return await self.sending.handed(
+                request, step, self.sending.own(call_id, self.sending.send(request, step, digest, told, approval))
+            )
         except Withheld as error:
             if error.wait is None:
                 raise
@@ -219,8 +230,12 @@ class Gateway:
 
     def refuse(self, step: Step) -> None:
         """Raise why a step may not take anything from outside now, where there is a reason."""
-        if step.over:
+        if any(one.over for one in self.steps.around(step)):
             raise PointsmanError("the step has ended", step=step.position, undone="the call was not made")
+        self.halt(step)
+
+    def halt(self, step: Step) -> None:
+        """Raise why a step must not go on, whatever its body makes of it, where there is a reason."""
         step.stop()
         if self.stop is not None:
             raise self.stop
@@ -278,12 +293,3 @@ class Gateway:
         self.permits.add(event)
         if "call" in draft.fields:
             self.tape.consume(draft.fields["call"])
-
-    async def handed(self, step: Step, task: asyncio.Task[Any]) -> Any:
-        """Wait for a call in its task of the run: a node that is cancelled does not take the call with it."""
-        try:
-            return await asyncio.shield(task)
-        except PointsmanError as error:
-            if not isinstance(error, OutcomeUnknown) and self.lease.lost:
-                step.error = error
-            raise

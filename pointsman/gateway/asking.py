@@ -16,6 +16,7 @@ from pointsman.errors import Denied, Expired, LimitReached, PointsmanError, Reje
 from pointsman.gateway.request import Request
 from pointsman.gateway.step import Step
 from pointsman.gateway.tape import Recorded
+from pointsman.gateway.whole import whole
 from pointsman.limit import Spend
 from pointsman.policy import Decision, Verdict
 
@@ -101,7 +102,21 @@ class Asking:
 
         One about a `call` that is about to begin (the digest of its request, and its facts) is not opened where something was revoked that is not
         known here (`Withheld`).
+        A body that is cancelled meanwhile has asked all the same.
         """
+        return await whole(self._asked(step, binding, card, decision, tool, anew=anew, call=call))
+
+    async def _asked(
+        self,
+        step: Step,
+        binding: str,
+        card: dict[str, Any],
+        decision: Decision,
+        tool: str,
+        *,
+        anew: bool,
+        call: tuple[str, dict[str, Any]] | None,
+    ) -> Approval:
         gate = self._gateway
         approval = gate.approvals.find(step.position, binding, gate.journal.branch, anew=anew)
         if approval is not None and approval.state in ("open", "approved") and approval.is_due(gate.clock.now()):

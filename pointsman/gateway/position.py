@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
+from langchain_core.runnables import RunnableConfig
 
 from pointsman.event import Event
 
@@ -141,3 +142,13 @@ class Positions(BaseCallbackHandler):
             for (instance, node), visits in self._visits.items()
             if not instance
         }
+
+
+def listening(config: RunnableConfig, positions: Positions) -> None:
+    """Let what is run under a config tell its positions."""
+    callbacks = config.get("callbacks")
+    if isinstance(callbacks, BaseCallbackManager):
+        if positions not in callbacks.inheritable_handlers:
+            callbacks.add_handler(positions, inherit=True)
+    else:
+        config["callbacks"] = [*(callbacks or ()), positions]

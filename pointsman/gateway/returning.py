@@ -35,11 +35,13 @@ class Returning:
         step.spend_call()
         under_way = self._gateway.sending.under_way(found.call)  # begun by an earlier attempt that did not wait for it
         if under_way is not None:
-            return await self._gateway.handed(step, under_way)
+            return await self._gateway.sending.handed(request, step, under_way)
         step.account.hold(found.call, Spend.of(found.fields.get("reserve", {})))
         request = self._gateway.source.sent(request, step, found.digest, found.k)
         return await self._gateway.permits.kept(
-            lambda: self._gateway.handed(step, self._gateway.sending.own(found.call, self._gateway.sending.resolve(request, step, found)))
+            lambda: self._gateway.sending.handed(
+                request, step, self._gateway.sending.own(found.call, self._gateway.sending.resolve(request, step, found))
+            )
         )
 
     async def give_again(self, request: Request, step: Step, digest: str, facts: dict[str, Any], earlier: Recorded) -> Any:

@@ -19,6 +19,7 @@ from pointsman.errors import Denied, OutcomeUnknown, PointsmanError, ToolFailed,
 from pointsman.gateway.request import Request
 from pointsman.gateway.step import Step
 from pointsman.gateway.tape import Recorded
+from pointsman.gateway.whole import whole
 from pointsman.limit import Spend
 from pointsman.policy import Decision, Verdict
 from pointsman.wall import passage
@@ -57,6 +58,18 @@ class Sending:
         """Wait until every call under way has its outcome on record: the segment lets go only then."""
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+    async def handed(self, request: Request, step: Step, task: asyncio.Task[Any]) -> Any:
+        """Wait for a call in its task of the run: a node that is cancelled does not take the call with it, and of an effect it waits for the end.
+
+        An effect of unknown outcome ends the step, whatever its body does with that: nothing may follow from it before it is known.
+        """
+        try:
+            return await (whole(task) if request.is_effect else asyncio.shield(task))
+        finally:
+            error = task.exception() if task.done() and not task.cancelled() else None
+            if isinstance(error, OutcomeUnknown) or (isinstance(error, PointsmanError) and self._gateway.lease.lost):
+                step.error = error
 
     async def send(self, request: Request, step: Step, digest: str, facts: dict[str, Any], approval: Approval | None = None) -> Any:
         """Put the intent on record, make the call, put its outcome on record; the result, or the error it ended with."""
@@ -257,11 +270,17 @@ def recorded_error(found: Recorded, told: dict[str, str]) -> PointsmanError:
 
 
 def _unknown_error(request: Request, step: Step, call: str, what: str = "") -> OutcomeUnknown:
-    error = OutcomeUnknown(
-        f"whether {request.target} happened is not known{f' ({what})' if what else ''}",
-        step=step.position,
-        undone="it was not sent again",
-        remedy="resume: it is safe to send again under its key" if request.keyed else f"find out, then `pointsman answer {call}`",
-    )
+    error = in_doubt(request.target, step.position, call, what)
+    error.remedy = "resume: it is safe to send again under its key" if request.keyed else error.remedy
     error.retryable = request.keyed or request.probe is not None
     return error
+
+
+def in_doubt(target: str, position: str, call: str, what: str = "") -> OutcomeUnknown:
+    """The error of an effect of which only a person can say whether it happened."""
+    return OutcomeUnknown(
+        f"whether {target} happened is not known{f' ({what})' if what else ''}",
+        step=position,
+        undone="it was not sent again",
+        remedy=f"find out, then `pointsman answer {call}`",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
@@ -45,7 +46,7 @@ class Step:
     asks: dict[str, Interrupt] = field(default_factory=dict)
     """Questions that stopped this step, by approval id. Once there is one, the step makes no further call."""
     error: BaseException | None = None
-    """Why the step must not go on, though its body may have swallowed it: a lost lease, a divergence."""
+    """Why the step must not go on, though its body may have swallowed it: a lost lease, a divergence, an effect of unknown outcome."""
     over: bool = False
     """True once it has ended: a thread it left behind makes no further call."""
     kept: bool = False
@@ -64,6 +65,12 @@ class Step:
     """Whether it only looks what an effect of the step would do: its calls belong to the card, not to what the step does."""
     guards: tuple[Guard, ...] = ()
     """What examines its calls: guards of its node and of those around it."""
+    refused: int = 0
+    """How many calls in a row, its own and those of steps in graphs that its body runs, came to nothing."""
+    enough: str = ""
+    """Why it is to end whatever its body does: the newest of too many refusals; empty while they are not too many."""
+    gone: asyncio.Future[None] | None = None
+    """Set where its body went on though it was told that it is enough; None for a step whose body somebody else ends."""
     exit: str = "done"
     reason: str = ""
     decided_by: str = "code"
@@ -90,7 +97,7 @@ class Step:
         return self.actors[-1]
 
     def stop(self) -> None:
-        """Raise why the step must not go on, where there is a reason: an unanswered question, a lost lease, a divergence."""
+        """Raise why the step must not go on, where there is a reason: an unanswered question, a lost lease, a divergence, an effect of unknown outcome."""
         if self.asks:
             raise GraphInterrupt(tuple(self.asks.values()))
         if self.error is not None:
@@ -101,6 +108,10 @@ class Step:
         k = self._equal[target, digest]
         self._equal[target, digest] += 1
         return k
+
+    def same_again(self, target: str, digest: str) -> None:
+        """The next equal request is the one before it."""
+        self._equal[target, digest] -= 1
 
     def spend_call(self) -> None:
         """One of the calls that a step may make has been made, now or before."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
 from langgraph.config import get_config
+from langgraph.types import Interrupt
 
-from pointsman.errors import NotAllowed
+from pointsman.errors import Enough, NotAllowed
 from pointsman.event import Draft
 from pointsman.gateway.accounts import Accounts
 from pointsman.gateway.position import Place, Positions
@@ -20,6 +22,9 @@ from pointsman.policy import Policy
 
 within: ContextVar[str] = ContextVar("pointsman_within", default="")
 """The namespace of the step whose body runs here; graphs that it runs are below it."""
+
+REFUSALS = 256
+"""So many calls in a row that came to nothing a step may have asked for; with one more it is ended."""
 
 
 class Steps:
@@ -80,6 +85,34 @@ class Steps:
             found = self._by_levels.get(levels)
         return found
 
+    def around(self, step: Step) -> Iterator[Step]:
+        """A step, and those whose bodies run the graph that it stands in, from the inside."""
+        one: Step | None = step
+        while one is not None:
+            yield one
+            one = self.above(one.ns)
+
+    async def refused(self, step: Step, why: Exception) -> None:
+        """A call came to nothing. Raises `Enough` where that is so for too many in a row of a step or of one around it; who goes on all the same never hears anything again."""
+        ended = None
+        for one in self.around(step):
+            one.refused += 1
+            if one.gone is not None and one.refused > REFUSALS:
+                ended = one
+        if ended is None or ended.gone is None:
+            return
+        if ended.enough:
+            if not ended.gone.done():
+                ended.gone.set_result(None)
+            await asyncio.Event().wait()
+        ended.enough = getattr(why, "what", type(why).__name__)
+        raise Enough(ended.enough) from why
+
+    def made(self, step: Step) -> None:
+        """A call was made: a step, and those around it, get on."""
+        for one in self.around(step):
+            one.refused = 0
+
     def attempt(self, node_attempt: int) -> str:
         """The try that LangGraph's n-th attempt of a node is: a park begins new ones. Steps of a graph that the node runs count with it."""
         return f"{self._parks}.{node_attempt}"
@@ -109,9 +142,12 @@ class Steps:
 
     def waits(self, step: Step | None = None) -> bool:
         """Whether a step, or one in a graph that it runs, waits for a person; without a step, whether any does."""
-        if step is None:
-            return any(other.asks for other in self._by_ns.values())
-        return any(other.asks for ns, other in self._by_ns.items() if ns == step.ns or ns.startswith(f"{step.ns}|"))
+        return bool(self.questions(step))
+
+    def questions(self, step: Step | None = None) -> list[Interrupt]:
+        """What a step, or one in a graph that it runs, waits for; without a step, what any does."""
+        own = [other for ns, other in self._by_ns.items() if step is None or ns == step.ns or ns.startswith(f"{step.ns}|")]
+        return [question for other in own for question in other.asks.values()]
 
     def asked(self) -> list[str]:
         """The approvals, by id, that steps of this segment stopped for."""

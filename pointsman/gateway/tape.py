@@ -14,6 +14,9 @@ from pointsman.errors import Divergence
 from pointsman.event import Event
 from pointsman.tool import WORLD_UNCHANGED
 
+REFUSED = ("denied", "rejected", "expired", "limit")
+"""How a call ends that was not begun."""
+
 
 @dataclass(slots=True)
 class Recorded:
@@ -95,6 +98,15 @@ class Tape:
                 return call
         return None
 
+    def has_happened(self, ns: str, target: str, digest: str, k: int) -> bool:
+        """Whether the k-th equal request of a namespace has been answered with a result."""
+        return any(call.outcome == "done" for call in self._equal.get((ns, target, digest, k), ()))
+
+    def in_doubt(self, branch: int) -> Recorded | None:
+        """An effect that was begun on a branch and of which nobody knows whether it happened."""
+        doubtful = (call for call in self._by_call.values() if call.outcome in (None, "unknown") and call.effect not in WORLD_UNCHANGED)
+        return next((call for call in doubtful if call.branch == branch), None)
+
     def earlier(self, position: str, target: str, digest: str, k: int, ns: str, *, is_effect: bool = False) -> Recorded | None:
         """A finished equal call at the same position of an earlier branch; an effect only if the newest branch that had any there had it."""
         done = self._done_before(position, target, ns)
@@ -123,10 +135,14 @@ class Tape:
         return sorted((call for calls in others for call in calls if call.outcome == "done"), key=lambda call: call.begun)
 
     def left_over(self, ns: str, attempt: str, target: str | None = None) -> Recorded | None:
-        """A call on record that this execution of the step should have asked for and did not (yet), unless it overlapped another one."""
+        """A call on record that this execution of the step should have asked for and did not (yet), unless it overlapped another one.
+
+        With a `target`, one that an effect of it could repeat: what was refused did nothing, and may have stood beside the effect.
+        """
         for call in self._left.get(ns, {}).values():
             counts = (call.outcome == "done" or call.attempt == attempt) and "aside" not in call.fields
-            if counts and (target is None or call.target == target) and not self._overlaps(call, self._by_ns[ns]):
+            matters = target is None or (call.target == target and call.outcome not in REFUSED)
+            if counts and matters and not self._overlaps(call, self._by_ns[ns]):
                 return call
         return None
 

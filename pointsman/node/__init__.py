@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphBubbleUp, GraphInterrupt
 from langgraph.runtime import Runtime
@@ -15,12 +14,13 @@ from langgraph.types import Command, Overwrite, Send
 
 from pointsman.errors import BadInput, Conflict, Denied, LimitReached, PointsmanError
 from pointsman.gateway import KEY, Gateway
-from pointsman.gateway.position import visit_of
+from pointsman.gateway.position import listening, visit_of
 from pointsman.gateway.step import Step
 from pointsman.gateway.steps import within
 from pointsman.gateway.tape import divergence
 from pointsman.limit import Limits
 from pointsman.message import naming
+from pointsman.node.bounded import bounded
 from pointsman.node.declared import signature
 from pointsman.node.update import changed, fields_of, parts_of
 from pointsman.policy import Policy
@@ -59,7 +59,7 @@ class Node:
     kind: str
     subject: Any
     """The function or graph whose code is of the node's version."""
-    execute: Callable[[Given], Awaitable[Outcome]]
+    execute: Callable[[Given], Coroutine[Any, Any, Outcome]]
     reads: tuple[str, ...] | None = None
     """Fields it receives; None for all."""
     writes: tuple[str, ...] | None = None
@@ -119,7 +119,7 @@ async def _run(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[
     # Graphs that the body runs inherit this config; the bound on our supersteps is not theirs.
     config["recursion_limit"] = PLAIN_SUPERSTEPS
     # Nor are their steps announced by us; hearing of them here, and not of every step of the run, costs nothing where a body runs no graph.
-    _listening(config, gateway.steps.positions)
+    listening(config, gateway.steps.positions)
     step = await _begin(node, state, config, runtime, gateway)
     if node.max_visits is not None and visit_of(step.position) > node.max_visits:
         what = f"{node.name} was visited {node.max_visits} times, its max_visits"
@@ -145,19 +145,10 @@ async def _run(node: Node, state: Any, config: RunnableConfig, runtime: Runtime[
         port.reset(before)
 
 
-def _listening(config: RunnableConfig, handler: BaseCallbackHandler) -> None:
-    callbacks = config.get("callbacks")
-    if isinstance(callbacks, BaseCallbackManager):
-        if handler not in callbacks.inheritable_handlers:
-            callbacks.add_handler(handler, inherit=True)
-    else:
-        config["callbacks"] = [*(callbacks or ()), handler]
-
-
 async def _executed(node: Node, given: Given) -> Outcome:
     step = given.step
     try:
-        outcome = await node.execute(given)
+        outcome = await bounded(node.execute(given), given.gateway, step)
     except (Denied, LimitReached) as error:
         step.stop()
         exit = "limit" if isinstance(error, LimitReached) else "denied"

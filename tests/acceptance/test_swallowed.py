@@ -1,14 +1,15 @@
 """Questions that user code swallows, retries, falls back from or cancels: the run still stops, and each answer goes to its own call."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
 from langgraph.graph import START, StateGraph
 
-from pointsman import Runs
+from pointsman import Policy, Runs, arg, ask, deny
 from pointsman.runs import Run
-from tests.acceptance.world import ASK_PAY, OpenRuns, State, World, go, line, open_items, output, told
+from tests.acceptance.world import ASK_PAY, OpenRuns, State, World, approve_all, go, line, open_items, output, told
 
 pytestmark = pytest.mark.anyio
 
@@ -104,3 +105,43 @@ async def test_a_task_group_in_a_plain_node_parks_and_sends_nothing_unasked(open
                 await runs.resume(run)
             summary = await run.settled()
         assert (summary.state, sorted(world.asked("pay"))) == ("done", [10, 20])
+
+
+async def test_a_question_stands_though_its_body_breaks_it_off(open_runs: OpenRuns, world: World) -> None:
+    """Whenever it does so: what is on record as asked stops the run, and what is not was never asked."""
+    t = world.tools()
+
+    async def body(state: State) -> State:
+        asking = asyncio.ensure_future(t.pay.ainvoke({"amount": 10}))
+        for _ in range(state["count"]):
+            await asyncio.sleep(0)
+        asking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asking
+        return {"log": ["went on"]}
+
+    node = StateGraph(State).add_node("body", body).add_edge(START, "body").compile()
+    stood = []
+    async with open_runs(line(("work", node), policy=ASK_PAY)) as runs:
+        for count in (1, 2, 4, 8, 16):
+            run, summary = await go(runs, {"count": count, "log": []})
+            asked = await told(runs, run, "ask.opened")
+            assert summary.state == ("waiting" if asked else "done"), count
+            stood += asked
+    assert stood and world.calls == []
+
+
+async def test_a_call_that_is_refused_beside_a_question_is_no_divergence(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+
+    async def body(state: State) -> State:
+        paid = await asyncio.gather(*(t.pay.ainvoke({"amount": amount}) for amount in (10, 2000)), return_exceptions=True)
+        return {"log": [value if isinstance(value, str) else type(value).__name__ for value in paid]}
+
+    node = StateGraph(State).add_node("body", body).add_edge(START, "body").compile()
+    policy = Policy(ask("pay"), deny("pay", when=arg("amount") > 1000))
+    async with open_runs(line(("work", node), policy=policy)) as runs:
+        run, summary = await go(runs)
+        assert (summary.state, len(await told(runs, run, "call.denied"))) == ("waiting", 1)
+        assert (await approve_all(runs, run)).state == "done"
+        assert (await output(runs, run))["log"] == ["paid 10", "Denied"]

@@ -138,9 +138,10 @@ async def output(runs: Runs, run: Run) -> dict[str, Any]:
     return {name.removeprefix("output."): payloads[digest] for name, digest in sealed.payloads.items()}
 
 
-async def told(runs: Runs, run: Run, kind: str) -> list[Event]:
-    """A run's events of one kind."""
-    return [event for event in await runs.events(run) if event.kind == kind]
+async def told(runs: Runs, run: Run, kind: str, **fields: Any) -> list[Event]:
+    """A run's events of one kind whose fields have these values."""
+    events = [event for event in await runs.events(run) if event.kind == kind]
+    return [event for event in events if all(event.fields.get(name) == value for name, value in fields.items())]
 
 
 async def error_of(runs: Runs, run: Run) -> dict[str, Any]:

@@ -93,10 +93,12 @@ class Inside(AgentMiddleware[Any, Any]):
     ) -> ModelResponse[Any]:
         """One turn: asked within the turns it may take, again while the provider is busy."""
         running = execution.get()
+        step = running.gateway.steps.here()
         ended = running.progress.ended()
         if ended is not None:
-            raise Ended(*ended)
-        step = running.gateway.steps.here()
+            why = Ended(*ended)
+            await running.gateway.steps.refused(step, why)
+            raise why
         turn = visit_of(step.position)
         step.closed = running.over if turn > running.terms.turns else ""
         asked = request.override(model=controlled(request.model, timeout=running.terms.timeout, max_tokens=running.terms.max_tokens))

@@ -1,0 +1,109 @@
+"""What a body or a middleware does with an effect that did not go well: it is not made twice, and nothing follows from it."""
+
+import asyncio
+import contextlib
+from typing import Any
+
+import pytest
+from langchain.agents.middleware import AgentMiddleware
+from langchain_core.messages import ToolMessage
+from langgraph.graph import START, StateGraph
+
+from pointsman import Policy, allow, tool
+from pointsman.testing import ScriptedModel, calls
+from tests.acceptance.fenced import FOUND, fenced
+from tests.acceptance.world import OpenRuns, State, World, error_of, go, line, output, told
+
+pytestmark = pytest.mark.anyio
+
+
+def losing(world: World, *, delay: float = 0.0) -> Any:
+    """An effect without a key whose first answer is lost."""
+
+    @tool(effect="send")
+    async def pay(amount: int) -> str:
+        """Pay, and lose the first answer."""
+        world.calls.append(("pay", amount))
+        await asyncio.sleep(delay)
+        if world.count("pay") == 1:
+            raise OSError("lost")
+        return "paid"
+
+    return pay
+
+
+class Around(AgentMiddleware):
+    """Stands around a call of a tool with what it is given."""
+
+    def __init__(self, around: Any) -> None:
+        super().__init__()
+        self.around = around
+
+    async def awrap_tool_call(self, request: Any, handler: Any) -> Any:
+        return await self.around(request, lambda: handler(request))
+
+
+async def swallows(request: Any, made: Any) -> Any:
+    try:
+        return await made()
+    except Exception:
+        return ToolMessage("never mind", tool_call_id=request.tool_call["id"])
+
+
+async def tries_again(request: Any, made: Any) -> Any:
+    try:
+        return await made()
+    except Exception:
+        return await made()
+
+
+async def gives_up_waiting(request: Any, made: Any) -> Any:
+    try:
+        async with asyncio.timeout(0.05):
+            return await made()
+    except TimeoutError:
+        return ToolMessage("too slow", tool_call_id=request.tool_call["id"])
+
+
+async def does_not_wait(request: Any, made: Any) -> Any:
+    left.append(asyncio.ensure_future(made()))
+    await asyncio.sleep(0.1)  # it is under way
+    return ToolMessage("sent", tool_call_id=request.tool_call["id"])
+
+
+left: list[Any] = []
+
+
+@pytest.mark.parametrize("around", [swallows, tries_again, gives_up_waiting, does_not_wait])
+async def test_no_middleware_gets_past_an_effect_of_unknown_outcome(open_runs: OpenRuns, world: World, around: Any) -> None:
+    """It is not made a second time, nothing follows from it, and the run does not end before somebody has said whether it happened."""
+    pay = losing(world, delay=0.4 if around in (gives_up_waiting, does_not_wait) else 0.0)
+    graph = fenced(
+        ScriptedModel([calls(("pay", {"amount": 1})), FOUND]), policy=Policy(allow()), effects=(pay,), middleware=(Around(around),)
+    )
+    async with open_runs(graph) as runs:
+        run, summary = await go(runs, {"text": "x"})
+        assert (summary.state, world.count("pay")) == ("parked", 1)
+        assert (await error_of(runs, run))["type"] == "OutcomeUnknown"
+        await runs.resume(run)
+        assert ((await run.settled()).state, world.count("pay")) == ("parked", 1)
+        [intent] = await told(runs, run, "call.intent", effect="send")
+        await runs.reconcile(run, intent.fields["call"], happened=True, result="paid", by="dana")
+        assert ((await run.settled()).state, world.count("pay")) == ("done", 1)
+
+
+async def test_an_effect_that_happened_unheard_is_given_and_not_made_again(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+    world.delay = lambda amount: 0.1
+
+    async def body(state: State) -> State:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await t.pay.ainvoke({"amount": 5})
+        return {"log": [await t.pay.ainvoke({"amount": 5}), await t.pay.ainvoke({"amount": 5})]}
+
+    sub = StateGraph(State).add_node("body", body).add_edge(START, "body").compile()
+    async with open_runs(line(("sub", sub))) as runs:
+        run, summary = await go(runs)
+        assert (summary.state, (await output(runs, run))["log"]) == ("done", ["paid 5", "paid 5"])
+        assert world.asked("pay") == [5, 5]  # the second and the third time it asked
