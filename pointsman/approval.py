@@ -149,6 +149,10 @@ class Approvals:
         standing = [a for a in found if a.branch == branch or (a.state not in ("rejected", "expired") and not anew)]
         return standing[-1] if standing else None
 
+    def unused(self, position: str, branch: int) -> list[Approval]:
+        """Every yes to a call at this position that has not been used."""
+        return [a for a in self._by_id.values() if a.tool and (a.state, a.position, a.branch) == ("approved", position, branch)]
+
     def edited(self, position: str, k: int) -> list[Approval]:
         """The questions about the k-th of some equal requests at this position that were settled by other arguments, the newest first."""
         return [a for a in reversed(self._by_id.values()) if (a.state, a.position, a.k) == ("edited", position, k)]

@@ -70,7 +70,7 @@ class Gateway:
         self.permits = Permits(journal, rules.principal, events)
         self.accounts = Accounts(rules.limits, clock, events)
         parks = sum(1 for event in events if event.kind == "run.parked")
-        self.steps = Steps(rules.policy, parks, Positions(events), self.tape, self.accounts, journal)
+        self.steps = Steps(rules.policy, parks, Positions(events), self.tape, self.accounts, journal, approvals=self.approvals)
         self.stop: PointsmanError | None = None
         """Why the run must begin nothing more: cancelled or paused from outside, or its lease lost."""
         self.ending: str | None = None
@@ -114,6 +114,7 @@ class Gateway:
         """What a call gives that the step may ask for."""
         request = admitted(self, request, step) if step.guards else request
         depth = follow(step.ns)
+        self._asking.meets(request, step)
         digest = self.journal.payload_of(request.public)
         k = step.next_k(request.target, digest)
         edited, heard = await self._asking.edited(request, step, k), False

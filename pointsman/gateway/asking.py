@@ -122,6 +122,8 @@ class Asking:
         if approval is not None and approval.state in ("open", "approved") and approval.is_due(gate.clock.now()):
             draft = gate.journal.draft("ask.expired", step.position, approval=approval.approval_id)
             await gate.append(draft, statements=[approvals_.expired(approval)])
+        if approval is not None:
+            step.met.add(approval.approval_id)
         if approval is None:
             approval = await self._open(step, binding, card, decision, tool, call)
         if approval.state == "open":
@@ -130,6 +132,13 @@ class Asking:
             step.asks[approval.approval_id] = Interrupt(shown, id=approval.approval_id, response_schema=form)
             raise GraphInterrupt(tuple(step.asks.values()))
         return approval
+
+    def meets(self, request: Request, step: Step) -> None:
+        """The step asks for a call: where people have said yes to exactly that, it does what they expect of it."""
+        unused = self._gateway.approvals.unused(step.position, self._gateway.journal.branch)
+        if unused:
+            binding = self._binding(request, step)
+            step.met |= {approval.approval_id for approval in unused if approval.binding == binding}
 
     async def edited(self, request: Request, step: Step, k: int) -> Request | None:
         """What a person made of this call instead of approving it: another call, with the arguments they gave. None where nobody did."""
@@ -178,6 +187,7 @@ class Asking:
             within=step.within,
             guards=step.guards,
             aside=True,
+            met=step.met,
         )
         try:
             return {"preview": canonical.encode(await self._gateway.call(wanted, aside))}

@@ -65,6 +65,8 @@ class Step:
     """Whether it only looks what an effect of the step would do: its calls belong to the card, not to what the step does."""
     guards: tuple[Guard, ...] = ()
     """What examines its calls: guards of its node and of those around it."""
+    met: set[str] = field(default_factory=set)
+    """Approvals, by id, of calls and content that this execution has asked about."""
     refused: int = 0
     """How many calls in a row, its own and those of steps in graphs that its body runs, came to nothing."""
     enough: str = ""

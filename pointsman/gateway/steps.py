@@ -10,7 +10,8 @@ from typing import Any
 from langgraph.config import get_config
 from langgraph.types import Interrupt
 
-from pointsman.errors import Enough, NotAllowed
+from pointsman.approval import Approvals
+from pointsman.errors import Divergence, Enough, NotAllowed
 from pointsman.event import Draft
 from pointsman.gateway.accounts import Accounts
 from pointsman.gateway.position import Place, Positions
@@ -30,7 +31,9 @@ REFUSALS = 256
 class Steps:
     """What a segment has begun, ours and those of plain subgraphs."""
 
-    def __init__(self, policy: Policy, parks: int, positions: Positions, tape: Tape, accounts: Accounts, journal: Journal) -> None:
+    def __init__(
+        self, policy: Policy, parks: int, positions: Positions, tape: Tape, accounts: Accounts, journal: Journal, *, approvals: Approvals
+    ) -> None:
         self.positions = positions
         positions.ended = self._ended
         positions.raised = lambda place, error: self._failures.append((place, error))
@@ -39,6 +42,7 @@ class Steps:
         self._tape = tape
         self._accounts = accounts
         self._journal = journal
+        self._approvals = approvals
         self._loop = asyncio.get_running_loop()
         self._by_ns: dict[str, Step] = {}
         self._by_levels: dict[str, Step] = {}
@@ -173,14 +177,27 @@ class Steps:
             step is None
         ):  # of a plain graph, and it called nothing: on record all the same, or a later segment would count its visits otherwise
             self._loop.call_soon_threadsafe(self._journal.note, self._started(place, self.attempt(1)))  # it may be in a thread
+            self.check(self._inner(place, self.attempt(1)))  # its record may hold that it should have called something
             return
         if step.over:
             return
         step.over = True
+        self.check(step)
+
+    def check(self, step: Step) -> None:
+        """A body has ended. Raises why its step must not: a question, a lost lease, or that it did not ask for what its record holds, or for what people have said yes to."""
         step.stop()
         left = self._tape.left_over(step.ns, step.attempt)
         if left is not None:
             raise divergence(step.position, left)
+        for approval in self._approvals.unused(step.position, self._journal.branch):
+            if approval.approval_id not in step.met:
+                raise Divergence(
+                    f"{approval.by} said yes to a call of {approval.tool} (approval {approval.approval_id[:8]}), and the step did not ask for it again",
+                    step=step.position,
+                    undone="that call was not made, and nothing of this step was saved",
+                    remedy="let what a step and the middleware around it do depend on recorded values only; then `pointsman rerun`",
+                )
 
 
 def _levels(ns: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.errors import GraphBubbleUp, GraphInterrupt
+from langgraph.errors import GraphBubbleUp, GraphInterrupt, ParentCommand
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Overwrite, Send
 
@@ -17,12 +17,11 @@ from pointsman.gateway import KEY, Gateway
 from pointsman.gateway.position import listening, visit_of
 from pointsman.gateway.step import Step
 from pointsman.gateway.steps import within
-from pointsman.gateway.tape import divergence
 from pointsman.limit import Limits
 from pointsman.message import naming
 from pointsman.node.bounded import bounded
 from pointsman.node.declared import signature
-from pointsman.node.update import changed, fields_of, parts_of
+from pointsman.node.update import changed, fields_of, handed_up, parts_of
 from pointsman.policy import Policy
 from pointsman.schema import Schema
 from pointsman.tool import Contract, port
@@ -164,16 +163,15 @@ async def _executed(node: Node, given: Given) -> Outcome:
             undone="nobody was asked",
             remedy="let the policy ask about a call, or use a node that asks a question",
         ) from error
+    except ParentCommand as told:
+        outcome = Outcome(handed_up(told.args[0], node.name, step, may_lead=not node.exits))
     except GraphBubbleUp:
         raise
     except Exception:
         step.stop()
         raise
     # What the body did with a question or a lost lease does not matter: the step ends by it.
-    step.stop()
-    left = given.gateway.tape.left_over(step.ns, step.attempt)
-    if left is not None:
-        raise divergence(step.position, left)
+    given.gateway.steps.check(step)
     return outcome
 
 

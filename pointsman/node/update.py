@@ -8,6 +8,9 @@ from typing import Any
 
 from langgraph.types import Command
 
+from pointsman.errors import BadInput
+from pointsman.gateway.step import Step
+
 
 def fields_of(state: Any) -> Mapping[str, Any]:
     """The fields of a state or of an update by name, whatever it is made of."""
@@ -49,3 +52,16 @@ def parts_of(update: Any) -> tuple[dict[str, Any], list[Any]]:
         parts = [parts_of(item) for item in update]
         return {name: value for fields, _ in parts for name, value in fields.items()}, [target for _, gotos in parts for target in gotos]
     return dict(fields_of(update)), []
+
+
+def handed_up(command: Command[Any], name: str, step: Step, *, may_lead: bool) -> Command[Any]:
+    """What a graph in a node's body tells the one around it, as if the body had returned it. Raises `BadInput` where it has nothing to say there."""
+    here = "|".join(part.split(":")[0] for part in step.ns.split("|") if not part.isdigit())
+    if not may_lead or command.graph not in (step.ns, here, name):
+        raise BadInput(
+            f"a graph in node {name} sent the one around it to {command.goto!r}, which is not for it to say",
+            step=step.position,
+            undone="the run did not go there, and its state was not changed",
+            remedy="an agent ends by its exits; a graph in a graph speaks to the next one only",
+        )
+    return Command(update=command.update, goto=command.goto)
