@@ -117,12 +117,6 @@ def toward(sample: Sample, end: float) -> list[Mean]:
     return [mean_of(sample), mean_of([*sample, [end] * size])]
 
 
-def naive_se(sample: Sample) -> float:
-    """Standard error of the mean as if all scores were independent: what is printed beside `clustered_se`, to show what ignoring clusters hides."""
-    scores = np.concatenate([np.asarray(cluster, float) for cluster in sample]) if sample else np.empty(0)
-    return float(scores.std(ddof=1) / math.sqrt(len(scores))) if len(scores) > 1 else math.inf
-
-
 def mean_interval(sample: Sample, level: float = LEVEL, *, lowest: float = 0.0, highest: float = 1.0) -> Interval:
     """The mean score, between `clustered_se` times Student's t with the degrees of freedom of `mean_of`, within what a score can be; see `toward`.
 
@@ -179,24 +173,6 @@ def pass_hat_k_interval(sample: Sample, k: int, *, level: float = LEVEL, draws: 
         return None
     per_task = [math.comb(sum(1 for score in task if score >= 1), k) / math.comb(len(task), k) for task in sample]
     return bootstrap_mean(per_task, level=level, draws=draws, seed=seed)
-
-
-def wilson(passes: int, n: int, level: float = LEVEL) -> Interval:
-    """A share of n *independent* trials (Wilson 1927). For trials that share tasks it is too narrow: use `mean_interval`."""
-    if n == 0:
-        return Interval(math.nan, 0.0, 1.0, "Wilson")
-    z, share = float(stats.norm.ppf((1 + level) / 2)), passes / n
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return Interval(share, centre - half, centre + half, "Wilson")
-
-
-def mcnemar(better: int, worse: int) -> float:
-    """Exact two-sided p-value for one score a task, from how many tasks only the one and only the other passed (McNemar 1947): min(1, 2 Σ_{i≤min} C(b+c, i) / 2^(b+c))."""
-    discordant = better + worse
-    tail = sum(math.comb(discordant, i) for i in range(min(better, worse) + 1))
-    share: float = 2 * tail / 2**discordant
-    return min(1.0, share)
 
 
 def kappa(first: Sequence[Any], second: Sequence[Any]) -> float | None:

@@ -119,7 +119,7 @@ def test_two_batches_at_once_and_one_killed_send_each_letter_once(project: Proje
         project.letter(f"{number:02}.txt", f"To:person{number} {number + 1}")
     # Held in the middle of their calls until they have been told to end: however slow the machine is, neither is done by then.
     first, second = (project.start("run", "letters", "--batch", "docs", HELD="1") for _ in range(2))
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while len(project.lines("tried")) < 4 or len(list((project.root / "h" / "owners").iterdir())) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -226,7 +226,7 @@ class Command:
     out: Path
     err: Path
 
-    def ended(self, seconds: float = 60) -> Ended:
+    def ended(self, seconds: float = 150) -> Ended:
         """Wait for its end."""
         deadline = time.monotonic() + seconds
         while not (code := self.project.ask({"poll": self.pid})):

@@ -18,14 +18,11 @@ from pointsman.evaluation.statistics import (
     bootstrap,
     clustered_se,
     kappa,
-    mcnemar,
     mean_interval,
     mean_of,
-    naive_se,
     pass_at_k,
     pass_hat_k,
     pass_hat_k_interval,
-    wilson,
 )
 
 SIMULATED = 1000
@@ -36,6 +33,12 @@ def tasks(rng: np.random.Generator, shift: float = 0.0) -> list[list[float]]:
     """Trials of tasks that differ in how hard they are: each task's chance is its own."""
     chances = np.clip(rng.beta(1.2, 1.2, TASKS) + shift, 0, 1)
     return [list((rng.random(TRIALS) < chance).astype(float)) for chance in chances]
+
+
+def naive_se(sample: list[list[float]]) -> float:
+    """The standard error of the mean as if all scores were independent."""
+    scores = np.concatenate(sample)
+    return float(scores.std(ddof=1) / math.sqrt(len(scores)))
 
 
 def tolerated(rate: float) -> float:
@@ -220,10 +223,6 @@ def test_pass_at_k_and_pass_hat_k() -> None:
 
 
 def test_known_values() -> None:
-    assert wilson(84, 200).low == pytest.approx(0.354, abs=5e-4) and wilson(84, 200).high == pytest.approx(0.489, abs=5e-4)
-    assert mcnemar(8, 2) == pytest.approx(0.109375)
-    assert mcnemar(0, 0) == 1
-    assert mcnemar(1000, 900) == pytest.approx(stats.binomtest(900, 1900).pvalue)
     assert kappa(["a", "a", "b", "b"], ["a", "b", "b", "b"]) == pytest.approx(0.5)
     assert kappa([1, 1], [1, 1]) is None
     assert clustered_se([[1.0], [0.0], [1.0], [0.0]]) == pytest.approx(naive_se([[1.0], [0.0], [1.0], [0.0]]))
