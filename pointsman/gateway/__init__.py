@@ -142,7 +142,7 @@ class Gateway:
         call_id = step.call_id(request.target, digest, k)
         where = {"call": call_id, "ns": step.ns, "target": request.target, "effect": request.effect}
         facts = where | ({"aside": True} if step.aside else {}) | {"k": k, "attempt": step.attempt, "depth": depth}
-        earlier = self.tape.earlier(step.position, request.target, digest, k, step.ns, is_effect=request.is_effect)
+        earlier = None if step.aside else self.tape.earlier(step.position, request.target, digest, k, step.ns, is_effect=request.is_effect)
         if earlier is not None:
             return await self._returning.give_again(request, step, digest, facts, earlier)
         if request.is_effect:  # what only reads may come in another order (gathered branches); its step is checked when it ends

@@ -11,6 +11,8 @@ from langgraph.graph import END, START
 from pointsman import FAILED, Context, Limits, Policy, allow, arg, ask, code, deny, effect, tool
 from pointsman.breaker import Breaker
 from pointsman.errors import BadInput, Conflict, NotFound, Refused, ToolFailed, Unavailable
+from pointsman.evaluation.journaled import trace_of
+from pointsman.evaluation.replay import replay
 from pointsman.evidence import verify
 from pointsman.testing import ScriptedModel, StillClock, calls
 from tests.acceptance.fenced import FOUND, fenced, triage
@@ -57,6 +59,34 @@ async def test_the_card_shows_what_an_effect_would_do(open_runs: OpenRuns, world
         assert world.calls == [("balance_after", 30), ("pay", 30)]  # looked once, though the step was executed twice
         look = next(event for event in await told(runs, run, "call.intent") if event.fields["target"] == "balance_after")
         assert look.fields["rule"] == "default-read"
+
+
+async def test_a_question_that_is_asked_anew_is_looked_at_anew(open_runs: OpenRuns, world: World) -> None:
+    left = 100
+
+    @tool(effect="read")
+    async def balance_after(amount: int) -> int:
+        """Says what is left in the till after an amount is paid."""
+        return left - amount
+
+    @tool(effect="submit", key="key", preview=balance_after)
+    async def pay(amount: int, key: str) -> str:
+        """Pay an amount."""
+        return f"paid {amount}"
+
+    graph = paying(pay, Policy(ask("pay")))
+    async with open_runs(graph) as runs:
+        run, _ = await go(runs, {"amount": 30})
+        [item] = await open_items(runs, run)
+        await runs.reject(item, by="dana")
+        assert (item.card["preview"], (await run.settled()).state) == (70, "failed")
+        left = 50
+        await runs.rerun(run, node="pay", by="lee")
+        await run.settled()
+        [item] = await open_items(runs, run)
+        assert (item.card["preview"], (await approve_all(runs, run)).state) == (20, "done")
+        again = await replay(graph, await trace_of(runs, run))
+        assert again.identical, again.data()
 
 
 async def test_a_look_that_fails_or_is_denied_leaves_the_question(open_runs: OpenRuns, world: World) -> None:
