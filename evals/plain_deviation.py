@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
-from statistics import fmean, stdev
+from math import fsum, sqrt
+from statistics import fmean
 from typing import Final
 
 from nodes.incident.statistics import known
@@ -56,6 +57,7 @@ def _scores(columns: Columns, window: range, quiet: Sequence[int], choice: str, 
 
 def _deviation(values: Values, window: range, quiet: Sequence[int], value: Callable[[Sequence[float]], float]) -> float:
     usually = known(values[minute] for minute in quiet)
-    spread = stdev(usually) if len(usually) > 1 else 0.0
-    away = [abs(one - fmean(usually)) for one in known(values[minute] for minute in window if minute < len(values))] if spread else []
+    middle = fmean(usually) if usually else 0.0
+    spread = sqrt(fsum((one - middle) ** 2 for one in usually) / (len(usually) - 1)) if len(usually) > 1 else 0.0
+    away = [abs(one - middle) for one in known(values[minute] for minute in window if minute < len(values))] if spread else []
     return value(away) / spread if away else 0.0

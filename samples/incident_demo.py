@@ -56,7 +56,7 @@ class Told:
         for item in self.items:
             if item.kind == "question":
                 shows = item.card["shows"]
-                named = ", ".join(alert["name"] for alert in shows["incident"]["alerts"])
+                named = ", ".join(dict.fromkeys(alert["name"] for alert in shows["incident"]["alerts"]))
                 yield "asks an operator", f"{shows['trouble'] or 'what shall be done?'}; {named}"
             else:
                 preview, risk = item.card["arguments"]["preview"], item.card["arguments"]["risk"]

@@ -46,10 +46,11 @@ class Observed:
         self._before = before or list(range(window.start))
         minutes = set(quiet)
         self._spans = [span for first in quiet if minutes.issuperset(span := range(first, first + len(window)))]
-        self._series: dict[str, dict[str, Values]] = {"transit": _transit(telemetry)}
+        self._series: dict[str, dict[str, Values]] = {"transit": telemetry.of("caller_latency")}
         for series in telemetry.series:
             self._series.setdefault(series.metric, {})[series.subject] = series.values
         self._usual: dict[tuple[str, str], Usual | None] = {}
+        self._shifts: dict[tuple[str, str], float] = {}
 
     def subjects(self, metric: str) -> list[str]:
         """Whatever has the metric: pods, or edges."""
@@ -63,6 +64,11 @@ class Observed:
 
     def shift(self, subject: str, metric: str) -> float:
         """How far the metric has moved, in scales; signed."""
+        if (subject, metric) not in self._shifts:
+            self._shifts[subject, metric] = self._shift(subject, metric)
+        return self._shifts[subject, metric]
+
+    def _shift(self, subject: str, metric: str) -> float:
         level = self.usually(subject, metric)
         shift = moved(level, self.now(subject, metric))
         side = 1 if shift > 0 else -1
@@ -85,15 +91,11 @@ class Observed:
         return max((self.shift(pod, metric) for pod in self.topology.pods_of(service)), key=abs, default=0.0)
 
     def at(self, subject: str, metric: str, minutes: Sequence[int]) -> list[float | None]:
-        """The metric in some minutes; those beyond its end are left out."""
+        """The metric in some minutes; those beyond its end are left out. `transit` is the seconds that a call of an edge spends between both sides of the mesh."""
         values = self._series.get(metric, {}).get(subject, ())
-        return [values[minute] for minute in minutes if minute < len(values)]
-
-
-def _transit(telemetry: Telemetry) -> dict[str, Values]:
-    """Seconds that a call of each edge spends between the caller's and the callee's side of the mesh."""
-    callee = telemetry.of("callee_latency")
-    return {
-        edge: tuple(None if one is None or other is None else one - other for one, other in zip(values, callee.get(edge, ()), strict=False))
-        for edge, values in telemetry.of("caller_latency").items()
-    }
+        found = [values[minute] for minute in minutes if minute < len(values)]
+        if metric != "transit":
+            return found
+        inside = self._series.get("callee_latency", {}).get(subject, ())
+        served = [inside[minute] if minute < len(inside) else None for minute in minutes if minute < len(values)]
+        return [None if one is None or other is None else one - other for one, other in zip(found, served, strict=True)]

@@ -317,7 +317,7 @@ async def test_alerts_can_be_given_as_they_are(open_runs: OpenRuns, cluster: Clu
         (b'{"cluster": "ambiguous", "alerts": [{"name": "X", "starts_at": "2026-11-02T10:00:00"}]}', "starts_at"),
         (json.dumps({"cluster": "ambiguous", "alerts": STORM}).encode(), "11 incidents at once"),
         (b'{"cluster": "ambiguous", "alerts": [{"name": "X", "starts_at": "0001-01-01T00:00:00Z"}]}', "starts_at"),
-        (b'{"cluster": "..", "alerts": [{"name": "X", "starts_at": "2026-11-02T10:00:00Z"}]}', "cluster"),
+        (b'{"cluster": "..", "alerts": [{"name": "X", "starts_at": "2026-11-02T10:00:00Z"}]}', "should match pattern"),
         (b'{"cluster": "nowhere", "alerts": [{"name": "X", "starts_at": "2026-11-02T10:00:00Z"}]}', "no cluster 'nowhere'"),
     ],
 )

@@ -14,7 +14,7 @@ from nodes.incident.observed import Observed
 from nodes.incident.statistics import moved, onset, usual
 from nodes.incident.triage import Triage, triaged
 from samples.make_incidents import BEGINS, MINUTES, PODS, START, TOPOLOGY
-from tools.cluster import Alert, Topology
+from tools.cluster import Alert, Metric, Series, Telemetry, Topology
 from tools.cluster.world import Fault, Kind, World
 
 
@@ -62,6 +62,29 @@ def test_two_faults_alike_are_left_open() -> None:
     told = look(world(1, *(Fault(kind="broken", pod=PODS[name], begins=BEGINS) for name in ("payment", "currency"))))
     assert told.verdict == "open"
     assert {suspect.pod for suspect in told.suspects[:2]} == {PODS["payment"], PODS["currency"]}
+
+
+def alone(metric: Metric, now: float, topology: Topology, *bursts: int) -> Triage:
+    """The triage of a metric that goes from about 100 to another value, and was there in some quiet minutes."""
+    quiet = [now if minute in bursts else 100.0 + minute % 3 for minute in range(60)]
+    series = Series(subject=PODS["cart"], metric=metric, values=(*quiet, *[now] * 5))
+    return triaged(Observed(Telemetry(start=START, series=(series,)), topology, range(60, 65), range(60)))
+
+
+def test_what_a_restless_metric_does_every_now_and_then_is_no_news() -> None:
+    assert alone("cpu", 300.0, TOPOLOGY).verdict == "clear"
+    assert alone("cpu", 300.0, TOPOLOGY, *range(10, 14)).verdict == "clear"  # once in an hour
+    assert alone("cpu", 300.0, TOPOLOGY, *range(10, 14), *range(30, 34)).verdict == "quiet"
+
+
+def test_nobody_is_sure_of_a_change_of_behaviour_alone() -> None:
+    told = alone("writes", 1000.0, TOPOLOGY)
+    assert (told.verdict, told.suspects[0].mechanism) == ("open", "behaviour")
+
+
+def test_slowness_says_nothing_where_the_calls_are_not_known() -> None:
+    assert alone("latency", 200.0, TOPOLOGY).verdict == "clear"
+    assert alone("latency", 200.0, TOPOLOGY.model_copy(update={"calls": ()})).verdict == "quiet"
 
 
 def test_a_fault_in_another_part_is_not_looked_at() -> None:
