@@ -1,7 +1,8 @@
 """From a heap of alerts to incidents: repeated ones are dropped, and those that one fault can explain are put together.
 
 An alert belongs to an incident that began at most `WINDOW` before it and that has an alert whose service is at most `REACH` calls away, or on the
-same node; one that belongs to several makes them one. An alert on nothing that the topology knows joins the one incident of its time that its text is about, or that has an alert on the same thing;
+same node; one that belongs to several makes them one. An alert on nothing that the topology knows joins the one incident of its time that is on a service
+which its text or the words of its name tell of, or on one near it, or that has an alert on the same thing;
 one that names no entity at all joins the only incident of its time. What is left is an incident of its own: nothing is dropped for not being
 understood.
 """
@@ -16,7 +17,7 @@ from typing import Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from nodes.incident.dispatch import PERSON, dispatch
+from nodes.incident.dispatch import PERSON, dispatch, parts
 from nodes.incident.entity import service_of, services
 from tools.cluster import Alert, Topology
 
@@ -119,9 +120,12 @@ def _in_time(alert: Alert, group: Sequence[Alert]) -> bool:
 def _joining(alert: Alert, groups: list[list[Alert]], homes: dict[str, str | None], topology: Topology) -> list[Alert]:
     """The group that an alert without a known entity joins; a new one where none fits or several do."""
     near = [group for group in groups if _in_time(alert, group)]
-    text = f"{alert.name} {alert.entity} {alert.description}".casefold()
+    text = f"{' '.join(parts(alert.name))} {alert.name} {alert.entity} {alert.description}".casefold()
     named = {service for service in services(topology) if re.search(rf"\b{re.escape(service.casefold())}\b", text)}
-    told = [group for group in near if named & {homes[other.fingerprint] for other in group}]
+    reach = distances(topology)
+    told: list[list[Alert]] = []
+    for about in (named, {far for service in named for far in reach[service]}):
+        told = told or [group for group in near if about & {homes[other.fingerprint] for other in group}]
     same = [group for group in near if alert.entity in {other.entity for other in group}] if alert.entity else near
     fitting = told or same
     if len(fitting) == 1:

@@ -46,7 +46,7 @@ class Observed:
         self._before = before or list(range(window.start))
         minutes = set(quiet)
         self._spans = [span for first in quiet if minutes.issuperset(span := range(first, first + len(window)))]
-        self._series: dict[str, dict[str, Values]] = {"transit": telemetry.of("caller_latency")}
+        self._series: dict[str, dict[str, Values]] = {"transit": {**telemetry.of("caller_latency")}}
         for series in telemetry.series:
             self._series.setdefault(series.metric, {})[series.subject] = series.values
         self._usual: dict[tuple[str, str], Usual | None] = {}

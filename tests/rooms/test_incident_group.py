@@ -77,6 +77,8 @@ def test_one_node_is_one_place() -> None:
         (alert("HighLoad", text="felt at search as well"), True),
         (alert("HighLoad", "moon", text="felt at search as well"), True),
         (alert("HighLoad", "moon", text="research is slow"), False),
+        (alert("HighSearchLag"), True),
+        (alert("HighIndexerLag"), True),  # which search calls
     ],
 )
 def test_an_alert_on_nothing_we_know_joins_what_its_text_is_about(odd: Alert, joins: bool) -> None:
