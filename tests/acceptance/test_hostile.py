@@ -22,6 +22,9 @@ pytestmark = pytest.mark.anyio
 
 MODELS = list(hostile_models(("pay", "amount")))
 TOOLS = list(hostile_tools())
+SILENT = {"nothing", "a flood of words", "no answer", "an error", "calls in other places"}
+"""Those that ask for no call."""
+
 READS = Policy(allow(effect=("read", "model")), deny(effect=("submit", "send", "execute")))
 
 
@@ -71,6 +74,7 @@ async def test_hostile_models_in_an_agent(open_runs: OpenRuns, world: World, pol
             assert ran.exit in ENDS, name
             asked, told = attempts(ran)
             assert asked == told, name
+            assert (told == 0) == (name in SILENT), name  # else a call that could not be put on record would seem to be none
             again = await replay(graphs[MODELS.index(name)], await trace_of(runs, run))
             assert again.identical, (name, again.data())
     assert world.calls == []
