@@ -9,7 +9,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import RetryPolicy, TimeoutPolicy
 
 from pointsman import Policy, allow, ask, code, effect, tool
-from pointsman.errors import BadInput, Conflict, NotFound, PointsmanError, Refused, Unavailable
+from pointsman.errors import BadInput, Conflict, LeaseHeld, NotFound, PointsmanError, Refused, Unavailable
 from pointsman.evaluation.journaled import trace_of
 from pointsman.evaluation.replay import replay
 from pointsman.evidence import verify
@@ -279,3 +279,32 @@ async def test_a_probe_that_says_nothing_leaves_the_effect_unknown_and_its_agent
         assert ((await run.settled()).state, world.calls, len(model.seen)) == ("done", [("lost", 1)], 2)
         [reconciled] = await told(runs, run, "call.reconciled")
         assert (reconciled.fields["happened"], "7" in model.seen[-1][-1].text) == (True, True)
+
+
+async def test_nobody_has_a_word_on_a_call_that_is_under_way_nor_on_a_read(open_runs: OpenRuns, world: World) -> None:
+    """Not though the run was given up meanwhile: its owner may yet learn what came of it."""
+    release = asyncio.Event()
+
+    @tool(effect="read")
+    async def slow_look(x: int) -> str:
+        """Look until told to stop."""
+        await release.wait()
+        return "seen"
+
+    @tool(effect="submit")
+    async def slow(x: int) -> str:
+        """Answer when told to."""
+        await release.wait()
+        return "answered"
+
+    model = ScriptedModel([calls(("slow_look", {"x": 1}), ("slow", {"x": 1})), FOUND])
+    async with open_runs(fenced(model, policy=ALL, tools=(slow_look,), effects=(slow,))) as runs:
+        run = await runs.start("flow", {"text": "x"})
+        while len(found := {event.fields["target"]: event.fields["call"] for event in await told(runs, run, "call.intent")}) < 3:
+            await asyncio.sleep(0.01)
+        await runs.cancel(run, by="lee")
+        with pytest.raises(Conflict, match="only reads"):
+            await runs.reconcile(run, found["slow_look"], happened=True, result="seen", by="dana")
+        with pytest.raises(LeaseHeld):
+            await runs.reconcile(run, found["slow"], happened=False, by="dana")
+        release.set()

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from pointsman.errors import BadInput, Refused
-from pointsman.sandbox import Change, Sandbox
+from pointsman.sandbox import Change, FileChange, Sandbox
+from pointsman.sandbox.applying import applied_to
 from pointsman.store import Store
 from pointsman.testing import Outside
 from tests.crash.crew import Crew, look
@@ -84,6 +85,9 @@ async def left_alone(crew: Crew, outside: Outside, url: str, folder: Path, chang
         assert (folder / mine).read_text() == "mine"
     with pytest.raises(Refused, match="was begun and not finished"):
         Sandbox(folder).try_change(Change())
+    with pytest.raises(Refused, match="was begun and not finished"):
+        applied_to(folder, Change(files=(FileChange(path="other.txt", after="x"),)))
+    assert len(staged(folder)) == 1
     async with Store.open(url) as store:
         seen = (await look(store, outside, "filing", "half"))["half"]
     assert f"{mine} is not as it was when the change was made" in seen.why()[-1]["what"]

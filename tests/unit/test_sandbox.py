@@ -1,5 +1,6 @@
 """A copy of a folder, what was changed in it, and what may be done with that."""
 
+import fcntl
 import os
 import resource
 import socket
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pointsman.errors import BadInput, Refused
+from pointsman.errors import BadInput, Refused, Unavailable
 from pointsman.sandbox import SIZE, Change, FileChange, Sandbox, Tried
 from pointsman.sandbox.applying import applied_to
 
@@ -320,6 +321,18 @@ def test_where_there_is_no_room_nothing_is_touched_and_nothing_is_left(folder: P
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert contents(folder) == before
+    assert applied_to(folder, change) == 4
+
+
+def test_whoever_has_the_folder_is_waited_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pointsman.sandbox.folder.WAIT", 0.05)
+    change, before = changed(folder), contents(folder)
+    held = os.open(folder, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    with pytest.raises(Unavailable):
+        applied_to(folder, change)
+    assert contents(folder) == before
+    os.close(held)
     assert applied_to(folder, change) == 4
 
 
