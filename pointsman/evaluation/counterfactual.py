@@ -13,7 +13,6 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from langgraph.errors import GraphBubbleUp
-from langgraph.types import Command
 
 from pointsman import canonical
 from pointsman.controlled import Controlled
@@ -23,6 +22,7 @@ from pointsman.evaluation.divergence import Divergence, differences
 from pointsman.evaluation.playback import Miss, Playback, Variation, as_it_is, fail
 from pointsman.evaluation.replay import Replay, compared, replayable
 from pointsman.evaluation.stage import Stage
+from pointsman.evaluation.superseded import as_then
 from pointsman.evaluation.trace import Record, Trace
 from pointsman.event import Event
 from pointsman.evidence import value_digest
@@ -193,13 +193,7 @@ class _Teacher:
             self.told.append(Divergence(position, "output", f"it gave another {', '.join(names)}", tuple(differences(before, after))))
 
     def _taught(self, then: Event, node: Node) -> Outcome:
-        assert node.schema is not None
-        names = {name.removeprefix("output."): self._payloads[digest] for name, digest in then.payloads.items()}
-        update = {name: node.schema.revive(name, tree) for name, tree in names.items()}
-        goto, route = then.fields.get("goto"), self._routes.get(then.position)
-        reason = str(self._payloads[route.payloads["reason"]]) if route is not None and "reason" in route.payloads else ""
-        by = str(route.fields["by"]) if route is not None else "code"
-        return Outcome(Command(update=update, goto=goto) if goto else update, then.fields["exit"], reason, by)
+        return as_then(then, self._routes.get(then.position), self._payloads, node)
 
 
 async def _tried(node: Node, given: Given, *, bound: bool) -> Outcome:

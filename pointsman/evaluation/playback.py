@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from pointsman import canonical, errors
 from pointsman.errors import Divergence, OutcomeUnknown, ToolFailed, Withheld
+from pointsman.evaluation.cut import Cut
 from pointsman.event import Event
 from pointsman.gateway.request import Request
 from pointsman.gateway.rules import Rules
@@ -97,7 +98,18 @@ class Variation:
 class Playback:
     """A `pointsman.gateway.source.Source` that answers from a record."""
 
-    def __init__(self, events: Iterable[Event], payloads: Mapping[str, Any], variation: Variation | None = None) -> None:
+    def __init__(
+        self,
+        events: Iterable[Event],
+        payloads: Mapping[str, Any],
+        variation: Variation | None = None,
+        *,
+        superseded: Container[tuple[int, str]] = (),
+        cut: Cut | None = None,
+    ) -> None:
+        self.cut = cut
+        """The cancellation in whose middle the record ends."""
+        self._superseded = superseded
         self.missed: list[Missed] = []
         self.served: list[Recorded] = []
         """The recorded calls that were asked for."""
@@ -115,17 +127,29 @@ class Playback:
         for call in Tape(kept).all():
             # Denials by the policy are worked out anew; what a rerun was given again, it will be given again.
             from_outside = call.outcome == "denied" and call.fields["rule"] in _FROM_OUTSIDE
-            if (call.outcome in _ENDS or from_outside) and "given" not in call.fields:
+            # What came of a superseded step's calls, but for results that were given again, is over.
+            gone = call.outcome != "done" and (call.branch, call.position) in superseded
+            if (call.outcome in _ENDS or from_outside) and "given" not in call.fields and not gone:
                 self._waiting.setdefault(_key(call), deque()).append(call)
 
     @property
     def unused(self) -> list[Recorded]:
-        """The recorded calls that nobody has asked for."""
-        return sorted((call for calls in self._waiting.values() for call in calls), key=lambda call: call.begun)
+        """The recorded calls that nobody has asked for, but for those of superseded steps."""
+        left = [call for calls in self._waiting.values() for call in calls if (call.branch, call.position) not in self._superseded]
+        return sorted(left, key=lambda call: call.begun)
 
     def spend_of(self, call: Recorded) -> Spend:
         """What a recorded call cost."""
         return self._spends.get(call.call, Spend())
+
+    async def reached(self, step: Step, target: str, digest: str, k: int) -> None:
+        """A call that is not on record, of a step that was cut short, waits until the cancellation comes. Raises `PointsmanError` then."""
+        if self._is_beyond(step.position) and self.cut is not None and await self.cut.awaited():
+            raise _cancelled(step)
+
+    def _is_beyond(self, position: str) -> bool:
+        left = any(key[0] == position for key, calls in self._waiting.items() if calls)
+        return self.cut is not None and not left and self.cut.is_beyond(position)
 
     def sent(self, request: Request, step: Step, digest: str, k: int) -> Request:
         """The request, answered as it was on record; what is not on record gets what `miss` says."""
@@ -175,6 +199,8 @@ class Playback:
         found = self._take((step.position, target, digest, k))
         if found is not None:
             return str(found.fields["value"])
+        if self._is_beyond(step.position):
+            raise _cancelled(step)
         self.missed.append(Missed(step.position, target, "read", {}, digest, k, "live"))
         return make()
 
@@ -227,6 +253,10 @@ class Playback:
 
 def _node(position: str) -> str:
     return position.rpartition("/")[2].partition("@")[0]
+
+
+def _cancelled(step: Step) -> errors.PointsmanError:
+    return errors.PointsmanError("the run was cancelled", step=step.position, undone="nothing more is begun")
 
 
 def _key(call: Recorded) -> Key:

@@ -13,6 +13,7 @@ from typing import Any
 from pointsman import canonical
 from pointsman.controlled import Controlled
 from pointsman.errors import BadInput
+from pointsman.evaluation.cut import as_far
 from pointsman.evaluation.divergence import Divergence, divergences
 from pointsman.evaluation.journaled import state_of
 from pointsman.evaluation.playback import Missed
@@ -72,13 +73,14 @@ def compared(graph: Controlled, trace: Trace, stage: Stage, breaches: Sequence[B
     assert trace.record is not None
     recorded = canonical_record(trace.record.events, trace.record.payloads)
     again = canonical_record(stage.events, stage.payloads)
+    again = again if stage.source.cut is None else as_far(recorded, again)
     digests = (canonical.digest(recorded), canonical.digest(again))
     source = stage.source
     unused = tuple(f"{call.target} at {call.position}" for call in source.unused)
     identical = digests[0] == digests[1] and not unused and not source.missed and not breaches and not told
     for missed in (call for call in source.missed if not call.served):
         fact = {"target": missed.target, "request": value_digest(missed.request), "k": missed.k, "outcome": "missed"}
-        again["steps"].setdefault(missed.position, {}).setdefault("calls", []).append(fact)
+        again["steps"].setdefault(missed.position, {"input": {}}).setdefault("calls", []).append(fact)
     found = () if identical else divergences(recorded, again, stage.besides())
     return Replay(
         trace_id=trace.trace_id,

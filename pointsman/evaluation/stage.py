@@ -5,32 +5,30 @@ Everything that a segment needs of a store is given here from memory; the segmen
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import datetime
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langsmith import tracing_context
 
-from pointsman import canonical
 from pointsman.approval import Approval, Approvals
-from pointsman.clock import SystemClock
 from pointsman.controlled import Controlled
-from pointsman.errors import Conflict, NotFound
+from pointsman.errors import NotFound
+from pointsman.evaluation.cut import Cut
 from pointsman.evaluation.divergence import Besides
+from pointsman.evaluation.memory import Held, Kept, Then
 from pointsman.evaluation.playback import Playback, Variation
+from pointsman.evaluation.superseded import Earlier, Superseded
 from pointsman.evaluation.trace import Record
-from pointsman.event import STANDS, Draft, Event, Head
+from pointsman.event import STANDS, Draft, Event
 from pointsman.evidence import value_digest
 from pointsman.file import contents
 from pointsman.gateway import Gateway
-from pointsman.journal import Journal, Statement
-from pointsman.lease import Lease, Owner
 from pointsman.model.choice import Environment, environment
 from pointsman.opening import Advance, Taken
 from pointsman.recovery import commit
@@ -40,75 +38,6 @@ from pointsman.tool import WORLD_UNCHANGED
 from pointsman.wall import Breach, wall
 
 
-class _Held(Lease):
-    """A lease that nobody else can want: the run is nowhere but here."""
-
-    def __init__(self, run_id: str) -> None:
-        owner = Owner(cast(Any, None), SystemClock(), Path(), Path(), 0.0)
-        super().__init__(owner, run_id, 0, 0.0)
-
-    def holds(self) -> bool:
-        """Always, until the segment has closed."""
-        return not self.lost
-
-    def end(self) -> None:
-        """Nothing is renewed."""
-        self.lost = True
-
-
-class _Then(SystemClock):
-    """The clock of a replay: it stands where the run was accepted, so that nothing falls due but by the record."""
-
-    def __init__(self, at: str) -> None:
-        self._at = datetime.fromisoformat(at)
-
-    def now(self) -> datetime:
-        """When the run was accepted."""
-        return self._at
-
-
-class _Kept(Journal):
-    """A journal in memory, under the run's own salt, so that equal payloads have equal digests."""
-
-    def __init__(self, record: Record, clock: SystemClock) -> None:
-        super().__init__(cast(Any, None), record.run_id, epoch=0, head=Head(), salt=record.salt, branch=0, clock=clock)
-        self.events: list[Event] = []
-        self.payloads: dict[str, Any] = {}
-
-    async def _write(
-        self,
-        drafts: list[Draft],
-        bodies: dict[str, bytes],
-        by: Statement,
-        statements: Sequence[Statement],
-        still: Callable[[], bool] | None,
-    ) -> list[Any]:
-        if still is not None and not still():
-            raise Conflict(f"run {self.run_id} was stopped from outside")
-        for draft in drafts:
-            self.head = Head(self.head.seq + 1, self.head.hash)
-            fields, payloads = dict(draft.fields), dict(draft.payloads)
-            self.events.append(
-                Event(self.run_id, self.head.seq, draft.time, self.branch, draft.position, draft.kind, fields, payloads, self.head.hash)
-            )
-
-        return []
-
-    async def revocations(self) -> list[Any]:
-        """None: those that struck a call are on its record."""
-        return []
-
-    def payload_of(self, tree: Any) -> str:
-        """As in `Journal`; the tree itself is kept."""
-        digest = canonical.digest_of(tree, salt=self._salt)
-        self.payloads.setdefault(digest, tree)
-        return digest
-
-    def kept(self, digest: str) -> Any:
-        """The encoded tree of any payload of the replay or the record."""
-        return self.payloads.get(digest)
-
-
 class Stage:
     """One recorded run being played again on a graph."""
 
@@ -116,12 +45,15 @@ class Stage:
         self._graph = graph
         self._record = record
         self._past = record.events
-        self._variation = variation or Variation()
+        earlier, given = Earlier(record), variation or Variation()
+        self._variation = replace(given, instead=earlier.instead(given.instead, lambda: self._journal.branch))
         self._rules = self._variation.rules or replace(graph.plan.rules, principal=self._past[0].fields.get("by"))
-        self.source = Playback(self._past, record.payloads, self._variation)
-        self._clock = _Then(self._past[0].time)
-        self._journal = _Kept(record, self._clock)
+        self.source = Playback(self._past, record.payloads, self._variation, superseded=earlier.places, cut=Cut.of(self._past))
+        self._clock = Then(self._past[0].time)
+        self._journal = Kept(record, self._clock)
         self._journal.payloads |= record.payloads
+        self._journal.wrote = self._wrote
+        self._gateway: Gateway | None = None
         self._saver = MemorySaver(self._journal.save, JsonPlusSerializer(allowed_msgpack_modules=graph.plan.classes))
         self._script = [event for event in self._past if event.kind in ("ask.decided", "ask.expired")]
         self._rests = deque(rests(self._past))
@@ -161,31 +93,63 @@ class Stage:
             told = None if self._variation.live else _environment(self._past)
             stack.callback(environment.reset, environment.set(told))
             built = stack.enter_context(wall())
-            while await self._segment():
+            while not self._is_cut() and await self._segment():
                 pass
         return built.breaches
 
+    def _wrote(self) -> None:
+        """Let the cancellation come that the record tells of, where the replay has got there."""
+        cut = self.source.cut
+        if cut is None or cut.come.is_set() or self.source.unused or not cut.is_due(self.events):
+            return
+        cut.come.set()
+        if self._gateway is not None:
+            self._let_go(self._gateway)
+        event = self._journal.put(_again(cut.event))
+        if self._journal.listen is not None:
+            self._journal.listen(event)
+
+    def _is_cut(self) -> bool:
+        return self.source.cut is not None and self.source.cut.come.is_set()
+
     async def _segment(self) -> bool:
         """One segment; whether there is another."""
-        events, lease = list(self.events), _Held(self._record.run_id)
+        events, lease = list(self.events), Held(self._record.run_id)
         gateway = Gateway(self._rules, self._journal, lease, self._clock, events, self._read, source=self.source)
         gateway.ending = ending(events, self._journal.branch)
+        self._gateway = gateway
         fresh = not any(event.kind == "route.taken" for event in events)
         taken = Taken(lease, self._journal.head, self._journal.branch, events, self.payloads if fresh else None)
         run = {"run_id": self._record.run_id, "thread_id": self._record.run_id}
         segment = Segment(self._graph.plan, Advance(run), taken, gateway, self._saver)
         await self._journal.append(self._journal.draft("run.opened", owner="", epoch=0, version=self._rules.version))
-        with contextlib.suppress(Exception):  # it is on record: the run has parked
+        with self._ended():
             async with segment.advancing({}) as (given, own):
                 options: dict[str, Any] = {"stream_mode": "updates", "durability": "sync", "control": segment.control}
                 try:
                     async for _ in self._graph.astream(given, own, **options):
                         pass
                 finally:
-                    for call in self.source.unheard:
-                        if (under_way := gateway.sending.under_way(call)) is not None:
-                            under_way.cancel()
-        return await self._told() or await self._turned()
+                    self._let_go(gateway)
+        return not self._is_cut() and (await self._told() or await self._turned())
+
+    def _let_go(self, gateway: Gateway) -> None:
+        """Let go of the calls of which nobody ever heard."""
+        for call in self.source.unheard:
+            if (under_way := gateway.sending.under_way(call)) is not None:
+                under_way.cancel()
+
+    @contextlib.contextmanager
+    def _ended(self) -> Iterator[None]:
+        """What a segment may end with: an error, which is on record, or a call of which nobody ever heard, where the run was cut short."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self._is_cut() or (task is not None and task.cancelling()):
+                raise
+        except Exception:  # noqa: BLE001 - it is on record: the run has parked
+            return
 
     async def _told(self) -> bool:
         """Say what people said then to the questions that are open now; whether anything was said."""
@@ -224,6 +188,8 @@ class Stage:
         while self._rests:
             rest, turn = self._rests.popleft()
             told = (rest.fields.get("error"), here.fields.get("error"))
+            if told[1] == Superseded.__name__ and turn is not None and turn.kind == "run.repaired":
+                return turn
             # What was unknown then, until a person found out that it had not happened, fails at once here.
             if rest.kind == here.kind and (told[0] == told[1] or told == ("OutcomeUnknown", "ToolFailed")):
                 return turn

@@ -147,6 +147,7 @@ class Gateway:
             return await self._returning.give_again(request, step, digest, facts, earlier)
         if request.is_effect:  # what only reads may come in another order (gathered branches); its step is checked when it ends
             self._check_divergence(request.target, step)
+        await self.source.reached(step, request.target, digest, k)
         return await self.permits.kept(partial(self._begun, request, step, digest, facts))
 
     async def _begun(self, request: Request, step: Step, digest: str, facts: dict[str, Any]) -> Any:

@@ -23,6 +23,10 @@ class Source(Protocol):
         """The `pointsman.node.Node` that is executed in the place of one of the graph."""
         ...
 
+    async def reached(self, step: Step, target: str, digest: str, k: int) -> None:
+        """Wait until a call may be judged that this run has not begun before. Raises `PointsmanError` where it is to come to that no more."""
+        ...
+
     def sent(self, request: Request, step: Step, digest: str, k: int) -> Request:
         """A request that may be made, as it will be answered. Raises `Divergence` where there is no answer, `Withheld` where it comes too soon."""
         ...
@@ -46,6 +50,9 @@ class World:
     def node(self, node: Any) -> Any:
         """The node itself."""
         return node
+
+    async def reached(self, step: Step, target: str, digest: str, k: int) -> None:
+        """At once."""
 
     def sent(self, request: Request, step: Step, digest: str, k: int) -> Request:
         """The request itself."""
