@@ -177,12 +177,22 @@ def _of_node(own: Case, record: Record, node: str) -> Iterator[Case]:
             started[event.position] = event
         elif event.kind == "step.finished" and started[event.position].fields["node"] == node and "kept" not in event.fields:
             began = started[event.position]
-            label = Label(source="recorded", exit=event.fields["exit"], output=_values(event, "output.", record))
+            label = _own(event, record, Label(source="recorded", exit=event.fields["exit"], output=_values(event, "output.", record)))
             for correction in corrections:
                 if correction.concerns(event, ends):
                     label = correction.label(label)
             given = _values(began, "input.", record)
             yield replace(own, input=given, label=label, position=event.position, files=_files(given, record))
+
+
+def _own(end: Event, record: Record, recorded: Label) -> Label:
+    """The label of a step that asked a person for a value: what they said is what it gave, and they say so."""
+    for event in record.events:
+        if event.kind == "ask.decided" and (event.position, event.branch) == (end.position, end.branch) and event.seq < end.seq:
+            decision = event.fields["decision"]
+            if decision in ("answered", "rejected") and "writes" in record.payloads[event.payloads["card"]]:
+                recorded = replace(recorded, source=decision, by=str(event.fields.get("by", "")), reason=_text(event, "note", record))
+    return recorded
 
 
 @dataclass(frozen=True, slots=True)

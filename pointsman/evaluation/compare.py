@@ -8,7 +8,7 @@ from typing import Any
 
 from pointsman.errors import BadInput
 from pointsman.evaluation.gate import Gate, Pair, Verdict, family, gate
-from pointsman.evaluation.results import Results, Trial
+from pointsman.evaluation.results import Results, Trial, told_apart
 from pointsman.evaluation.statistics import LEVEL
 
 MARGIN = 0.05
@@ -54,6 +54,7 @@ class Comparison:
 
 def compare(baseline: Results, candidate: Results, *, margin: float = MARGIN, level: float = LEVEL) -> Comparison:
     """The candidate against the baseline, paired by task. Raises `BadInput` where they share no task."""
+    baseline, candidate = told_apart((baseline, candidate), ("baseline", "candidate"))
     before, after = baseline.by_task(), candidate.by_task()
     shared = [task for task in before if task in after]
     if not shared:

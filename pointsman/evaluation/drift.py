@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from pointsman import canonical
 from pointsman.body import contained
-from pointsman.errors import BadInput, ToolFailed
+from pointsman.errors import BadInput, ToolFailed, Unavailable
 from pointsman.evaluation.trace import Call, Trace
 from pointsman.tool import Contract, Tool
 
@@ -78,7 +78,10 @@ class Drift:
 
 
 async def drift(traces: Iterable[Trace], reachable: Reachable) -> Drift:
-    """Make the calls of recorded runs again, in their order, and compare. Raises `BadInput` where none of their tools is at hand."""
+    """Make the calls of recorded runs again, in their order, and compare.
+
+    Raises `BadInput` where none of their tools is at hand, `Unavailable` where what one speaks to is not there: that is no answer that could differ.
+    """
     contracts = {tool.name: tool.contract for tool in reachable.tools}
     changed: list[Changed] = []
     left: Counter[str] = Counter()
@@ -120,6 +123,12 @@ def differing(before: Any, after: Any) -> list[str]:
 async def _answer(contract: Contract, call: Call) -> Any:
     try:
         made = await contained(contract.perform(contract.validate(canonical.decode(call.arguments)), ""))
+    except Unavailable as error:
+        raise Unavailable(
+            f"{contract.name} reaches nothing: {error.what}",
+            undone="nothing was compared",
+            remedy="have what it speaks to there, or name a pointsman.evaluation.drift.Reachable, whose around= brings it for each run",
+        ) from error
     except (ValidationError, ToolFailed) as error:
         return f"Error: {error}"
     return canonical.encode(made)

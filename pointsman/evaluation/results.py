@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +153,16 @@ class Results:
 
 
 _RESULTS: TypeAdapter[Results] = TypeAdapter(Results)
+
+
+def told_apart(versions: Sequence[Results], words: Sequence[str] = ()) -> list[Results]:
+    """Versions under names that differ: those that share one say besides which of them they are, by their `words`, else by number."""
+    names = [version.name for version in versions]
+    said = words or [str(names[: place + 1].count(name)) for place, name in enumerate(names)]
+    return [
+        replace(version, name=f"{version.name} ({word})") if names.count(version.name) > 1 else version
+        for version, word in zip(versions, said, strict=True)
+    ]
 
 
 def _natural(text: str) -> list[tuple[bool, int, str]]:

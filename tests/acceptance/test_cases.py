@@ -30,6 +30,23 @@ pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.anyio
 
 
+async def test_a_case_of_a_question_says_who_answered_it(open_runs: OpenRuns) -> None:
+    async with open_runs(asking()) as runs:
+        found = []
+        for number, decide in enumerate(
+            (lambda item: runs.answer(item, 7, by="lee", note="as printed"), lambda item: runs.reject(item, by="max"))
+        ):
+            run, _ = await go(runs, {"item": number})
+            (item,) = await runs.inbox()
+            await decide(item)
+            await run.settled()
+            found += cut(await trace_of(runs, run), node="clerk")
+    assert [(case.label.source, case.label.by, case.label.reason, case.label.exit, case.label.output) for case in found] == [
+        ("answered", "lee", "as printed", "answered", {"amount": 7}),
+        ("rejected", "max", "", "rejected", {}),
+    ]
+
+
 def guess(state: dict[str, Any]) -> dict[str, Any]:
     """A node whose judgment people correct."""
     return {"amount": 480 + (state.get("item") or 0), "text": "a guess"}

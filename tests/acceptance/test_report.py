@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pointsman.evaluation.compare import compare
-from pointsman.evaluation.report import Difference, Report, render, timeline
+from pointsman.evaluation.report import Difference, Report, render, sentence, timeline
 from pointsman.evaluation.results import Protocol, Results, Trial
 from pointsman.event import Event
 
@@ -73,6 +73,23 @@ def test_nothing_is_fetched_and_nothing_said_becomes_markup() -> None:
     assert [
         own[max(0, found.start() - 60) : found.end() + 20] for found in re.finditer(r"\bsrc|href|url\(|@import|<link|<iframe", own)
     ] == []
+
+
+def test_two_versions_of_one_name_are_told_apart() -> None:
+    same = compare(results("today", "1111 1100"), results("today", "1111 1110"))
+    assert (same.baseline.name, same.candidate.name) == ("today (baseline)", "today (candidate)")
+    assert sentence(same).startswith("today (candidate) differs from today (baseline)")
+    page = render(Report(title="x", made="today", results=[results("today", "1 0"), results("today", "1 1"), results("other", "1 1")]))
+    assert [name in page for name in ("today (1)", "today (2)", "other (")] == [True, True, False]
+    assert page.count("<circle") == render(Report(title="x", made="today", results=[results(name, "1 0") for name in "abc"])).count(
+        "<circle"
+    )
+
+
+@pytest.mark.parametrize(("fields", "state"), [({"quarantined": True}, "quarantined"), ({"quarantined": False}, "failed")])
+def test_a_run_is_shown_as_it_ended_whatever_was_said_of_it_later(fields: dict[str, bool], state: str) -> None:
+    events = [*EVENTS[:-1], event(11, 10, "run.failed", **fields), event(12, 11, "run.compensated", run="x", by="lee")]
+    assert timeline("run-1", "invoice", events).state == state
 
 
 def test_a_name_cannot_turn_the_verdict_round() -> None:

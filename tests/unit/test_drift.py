@@ -13,13 +13,24 @@ from typer.testing import CliRunner
 
 from pointsman import tool
 from pointsman.cli import app
-from pointsman.errors import BadInput, Refused
+from pointsman.errors import BadInput, Refused, Unavailable
 from pointsman.evaluation import archive
 from pointsman.evaluation.drift import Reachable, differing, drift
 from pointsman.evaluation.trace import Call, Trace
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.anyio
+
+
+async def test_an_outside_that_is_not_there_is_no_drift() -> None:
+    @tool(effect="read")
+    def look(x: int) -> str:
+        """Look where nothing is."""
+        raise Unavailable("no airline is at hand")
+
+    trace = Trace(trace_id="1", source="chat", calls=(Call(kind="tool", target="look", arguments={"x": 1}, result="seen"),))
+    with pytest.raises(Unavailable, match="look reaches nothing: no airline is at hand.*nothing was compared.*Reachable"):
+        await drift([trace], Reachable(tools=(look,)))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from pointsman.evaluation.compare import Comparison
 from pointsman.evaluation.gate import Gate
 from pointsman.evaluation.report.figure import Curve, Forest, Scatter, curve, forest, scatter
 from pointsman.evaluation.report.timeline import Timeline, timeline
-from pointsman.evaluation.results import Results
+from pointsman.evaluation.results import Results, told_apart
 from pointsman.plain import plain
 
 __all__ = ["Difference", "Report", "Timeline", "render", "sentence", "timeline"]
@@ -62,7 +62,7 @@ def render(report: Report) -> str:
     )
     environment.filters |= {"points": _points, "share": _share, "usd": _usd, "bounds": _bounds}
     compared = report.comparison
-    versions = [compared.baseline, compared.candidate, *report.results] if compared else list(report.results)
+    versions = told_apart([compared.baseline, compared.candidate, *report.results] if compared else list(report.results))
     costs = [version.cost(hourly=report.hourly) for version in versions]
     return environment.get_template("report.html").render(
         report=report,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from pointsman.evaluation.journaled import state_of
 from pointsman.event import Event
 
 _ENDS = {
@@ -52,9 +53,15 @@ def timeline(run: str, graph: str, events: Sequence[Event]) -> Timeline:
             bars.append((since, _bar(start, kind, (first, since, time), whole, _told(event))))
     for since, start in begun.values():  # a question that waits, the step that asks it, a call without an outcome
         bars.append((since, _bar(start, _key(start)[0], (first, since, times[-1]), whole, "open")))
-    state = next((event.kind.removeprefix("run.") for event in reversed(events) if event.kind.startswith("run.")), "")
     ordered = tuple(bar for _, bar in sorted(bars, key=lambda pair: (pair[0], pair[1].kind != "step")))
-    return Timeline(run, graph, {"sealed": "done"}.get(state, state), round(whole, 2), ordered)
+    return Timeline(run, graph, _state(events), round(whole, 2), ordered)
+
+
+def _state(events: Sequence[Event]) -> str:
+    """How the run stands, as people know it: one that failed by its input's fault is quarantined."""
+    state = state_of(list(events))
+    last = next((event for event in reversed(events) if event.kind == "run.failed"), None)
+    return "quarantined" if state == "failed" and last is not None and last.fields.get("quarantined") else state
 
 
 def _bar(start: Event, kind: str, times: tuple[datetime, datetime, datetime], whole: float, told: str) -> Bar:
