@@ -24,9 +24,12 @@ async def accept(
     key: str | None = None,
     thread_id: str | None = None,
     by: str | None = None,
+    after: str | None = None,
     within: Transaction | None = None,
 ) -> Mapping[str, Any]:
     """How a new run of `graph` stands, or the one that holds `key` already; with what else happens `within` a transaction, or by itself.
+
+    `after` is the run whose end state its thread holds; None for a fresh thread.
 
     Raises `BadInput` before anything is written.
     """
@@ -43,7 +46,7 @@ async def accept(
     bodies |= {name: canonical.encode(value) for name, value in (("key", key), ("thread", thread_id)) if value is not None}
     digests = {name: canonical.digest_of(tree, salt=salt) for name, tree in bodies.items()}
     kept = {digests[name]: canonical.dumps(tree) for name, tree in bodies.items()}
-    draft = draft_event("run.accepted", owner.clock, payloads=digests, graph=graph, by=by)
+    draft = draft_event("run.accepted", owner.clock, payloads=digests, graph=graph, by=by, after=after)
     rows, head = chained(run_id, Head(), 0, [draft])
     run = await store.one("accept", run_id, thread_id or run_id, graph, key, salt, head.hash, *as_json(rows, kept))
     assert run is not None

@@ -57,7 +57,8 @@ async def addressed(owner: Owner, graph: str, schema: Schema, input: Any, place:
     run = await owner.store.one("thread_run", place["thread_id"]) if "thread_id" in place else None
     refuse_input(run, input)
     if input is not None and not isinstance(input, Command):
-        return await accept(owner, graph, schema, input, thread_id=place.get("thread_id"), by=place.get(BY))
+        after = run["run_id"] if run is not None else None
+        return await accept(owner, graph, schema, input, thread_id=place.get("thread_id"), by=place.get(BY), after=after)
     assert run is not None
     return run
 

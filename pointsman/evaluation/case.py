@@ -100,6 +100,12 @@ def cut(trace: Trace, *, node: str | None = None, suite: str | None = None, clus
         raise BadInput(
             f"no case can be cut from trace {trace.trace_id}: {what}", undone="nothing was kept", remedy="take a run of a workflow"
         )
+    if node is None and "after" in record.events[0].fields:
+        raise BadInput(
+            f"no case can be cut from the whole of run {trace.trace_id}: it began on a thread that held the state of another run",
+            undone="nothing was kept",
+            remedy="cut the executions of a node: `--node NODE`",
+        )
     own = Case(
         suite=suite or (f"{trace.graph}.{node}" if node else trace.graph), graph=trace.graph, node=node, input={}, label=Label(source="recorded"),
         cluster=cluster or trace.task or _same(record), run=trace.trace_id, version=trace.version, record=None if node else record.data(),

@@ -170,6 +170,8 @@ class _Teacher:
     def instead(self, node: Node) -> Node:
         """The node that is tried, its outcome compared and replaced."""
         tried = self._instead(node)
+        if node.schema is None:  # an agent below another one: its answer is what that one makes of it
+            return tried
 
         async def execute(given: Given) -> Outcome:
             then = self._ends.get(given.step.position)

@@ -153,7 +153,8 @@ class Playback:
 
     def sent(self, request: Request, step: Step, digest: str, k: int) -> Request:
         """The request, answered as it was on record; what is not on record gets what `miss` says."""
-        found = self._take((step.position, request.target, digest, k)) or self._elsewhere(request, step, digest)
+        key = (step.position, request.target, digest, k)
+        found = None if self._is_free(key, step) else self._take(key) or self._elsewhere(request, step, digest)
         if found is None:
             missed = Missed(step.position, request.target, request.effect, request.public, digest, k)
             self.missed.append(missed)
@@ -166,6 +167,12 @@ class Playback:
             self.unheard.append(step.call_id(request.target, digest, k))
         spend = self.spend_of(found)
         return replace(request, breaker=None, perform=self._performing(found, step), probe=None, cost=lambda _: spend)
+
+    def _is_free(self, key: Key, step: Step) -> bool:
+        """Whether a call came too soon then, and under the policies of now no rate holds it up; how a rate of another size would have stood is not known."""
+        waiting = self._waiting.get(key)
+        rates = (rate for policy in step.policies for rate in policy.rates if rate.tool == key[1])
+        return waiting is not None and len(waiting) > 0 and waiting[0].outcome == "denied" and not any(rates)
 
     def node(self, node: Node) -> Node:
         """The node, or what is tried in its place."""

@@ -105,6 +105,8 @@ def replayable(graph: Controlled, trace: Trace) -> Record:
         what = f"trace {trace.trace_id} is of graph {trace.graph!r}, and this is {graph.plan.name!r}"
     elif trace.missing:
         what = f"trace {trace.trace_id} lacks {' and '.join(trace.missing)}"
+    elif "after" in trace.record.events[0].fields:
+        what = f"run {trace.trace_id} began on a thread that held the state of another run, which is not on its record"
     elif trace.outcome in ("accepted", "running"):
         what = f"run {trace.trace_id} had not come to a stand when it was exported ({trace.outcome})"
     if what or trace.record is None:

@@ -234,10 +234,14 @@ class Stage:
 def rests(events: Iterable[Event]) -> list[tuple[Event, Event | None]]:
     """Where a run stood still, each with what set it going again or ended it, if anything but a decision did."""
     found: list[tuple[Event, Event | None]] = []
+    at_rest = False
     for event in events:
         if event.kind in STANDS and event.kind != "run.cancelled":
             found.append((event, None))
-        elif event.kind in ("run.continued", "run.repaired", "run.cancelled") and found and found[-1][1] is None:
+            at_rest = True
+        elif event.kind == "run.opened":
+            at_rest = False
+        elif event.kind in ("run.continued", "run.repaired", "run.cancelled") and at_rest:  # the last of them counts
             found[-1] = (found[-1][0], event)
     return found
 

@@ -47,11 +47,12 @@ class Earlier:
             elif event.kind == "route.taken":
                 self._routes[place] = event
         calls = [call for call in Tape(record.events).all() if call.outcome == "done"]
-        changed = {(call.branch, call.position) for call in calls if call.effect not in (None, *WORLD_UNCHANGED)}
+        changed = [(call.branch, f"{call.position}/") for call in calls if call.effect not in (None, *WORLD_UNCHANGED)]
         self.places = {
-            place
-            for place in self._started
-            if place not in changed and any(self._replaces(later, place, versions) for later in self._started)
+            (branch, position)
+            for branch, position in self._started
+            if not any(where == branch and effect.startswith(f"{position}/") for where, effect in changed)
+            and any(self._replaces(later, (branch, position), versions) for later in self._started)
         }
 
     def _replaces(self, later: Place, place: Place, versions: Mapping[int, str]) -> bool:
@@ -71,7 +72,7 @@ class Earlier:
                 for place, event in self._started.items()
                 if place in self.places and (place[0], event.fields["node"]) == (here, node.name)
             ]
-            if not then:
+            if not then or tried.schema is None:  # that of an agent below another one is executed as that asks for it
                 return tried
 
             async def execute(given: Given) -> Outcome:

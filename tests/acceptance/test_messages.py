@@ -1,5 +1,6 @@
 """What is said in a run: messages without an id get one that follows from the step that wrote them, and runs are compared without such ids."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from langgraph.types import Command, Overwrite, Send
 from pydantic import BaseModel
 
 from pointsman import FAILED, code, question
+from pointsman.errors import BadInput
+from pointsman.evaluation.case import cut
 from pointsman.evaluation.journaled import trace_of
 from pointsman.evaluation.replay import replay
 from pointsman.evidence import record_digest
@@ -84,10 +87,17 @@ async def test_a_message_in_any_form_has_an_id_of_its_step(open_runs: OpenRuns, 
 
 async def test_two_runs_on_one_thread_do_not_write_over_each_other(open_runs: OpenRuns) -> None:
     graph = line(("say", lambda state: {"messages": "hi"}), state=Talk)
-    async with open_runs(graph):
+    async with open_runs(graph) as runs:
         for times in (2, 4, 6):
             found = await graph.ainvoke({"messages": ["hello"]}, thread("one"))
             assert len(found["messages"]) == times
+        first, second = [await runs.get(summary.run_id) for summary in reversed((await runs.list())[-2:])]
+        assert (await replay(graph, await trace_of(runs, first))).identical
+        trace = await trace_of(runs, second)
+        for use in (lambda: replay(graph, trace), lambda: asyncio.to_thread(cut, trace)):
+            with pytest.raises(BadInput, match="held the state of another run"):
+                await use()
+        assert [case.node for case in cut(trace, node="say")] == ["say"]
 
 
 @pytest.mark.parametrize("mode", ["values", "messages"])

@@ -14,6 +14,8 @@ from langgraph.graph import END, START
 
 from pointsman import FAILED, Policy, agent, allow, ask, code, effect, question, tool
 from pointsman.errors import TooSoon, Unavailable
+from pointsman.evaluation.change import Change as Tried
+from pointsman.evaluation.counterfactual import counterfactual
 from pointsman.evaluation.journaled import trace_of
 from pointsman.evaluation.replay import replay
 from pointsman.evaluation.trace import Trace
@@ -66,6 +68,9 @@ async def test_calls_that_came_too_soon_come_too_soon_again(open_runs: OpenRuns,
     for trace in traces:
         assert await replayed(world, rated(world), trace) == []
         assert await replayed(world, rated(world, log="y"), trace) == [("work@1", "output")]
+        free = await counterfactual(rated(world), trace, Tried("policy", "", Policy(allow())), floor=0)
+        assert [(one.position, one.kind) for one in free.replay.divergences][-1] == ("work@1", "policy"), "without the rate they are made"
+        assert free.served["simulated"] > 0
 
 
 # Revocations
@@ -388,6 +393,11 @@ async def test_an_agent_with_agents_and_approvals_replays(open_runs: OpenRuns, w
         trace = await trace_of(runs, run)
     assert sorted(world.asked("pay")) == [500, 700]
     assert await replayed(world, crew(world), trace) == []
+    forced = await counterfactual(crew(world), trace, None, mode="forced")
+    assert (forced.verdict, forced.calls) == ("same", 1.0), forced.data()
+    below = "lead@1/tools@1#0/helper@1/tools@1#1"
+    refused = await counterfactual(crew(world), trace, Tried("decision", below, "rejected"), floor=0)
+    assert (below, "effect") in [(one.position, one.kind) for one in refused.replay.divergences]
     assert await replayed(world, crew(world, text="Do not {text}"), trace) == [("lead@1/model@1", "argument")]
 
 
