@@ -20,7 +20,7 @@ from pointsman.evaluation.journaled import trace_of
 from pointsman.evaluation.replay import replay
 from pointsman.evaluation.trace import Trace
 from pointsman.policy import rate
-from pointsman.sandbox import Change, apply_change, attempt
+from pointsman.sandbox import Change, Sandbox
 from pointsman.testing import ScriptedModel, StillClock, calls, says
 from tests.acceptance.world import OpenRuns, State, World, approve_all, drained, flow, go, line, logs, only, thread
 
@@ -405,25 +405,26 @@ async def test_an_agent_with_agents_and_approvals_replays(open_runs: OpenRuns, w
 
 
 def edits(folder: Path, *, to: str = "workers=4\n") -> Any:
+    sandbox = Sandbox(folder)
+
     @tool(effect="read")
     def tried(text: str) -> Change:
         """What would be different."""
-        with attempt(folder) as copy:
+        with sandbox.attempt() as copy:
             (copy.path / "app.ini").write_text(text)
             return copy.change()
 
     async def work(state: State, ctx: Any) -> Any:
-        return {"change": await ctx.call(tried, text=to), "folder": str(folder)}
+        return {"change": await ctx.call(tried, text=to)}
 
     graph = flow(state=Edited, policy=Policy(allow("tried"), ask("apply_change")))
     graph.add_node("work", code(work, tools=(tried,)))
-    graph.add_node("apply", effect(apply_change, reads=("folder", "change"), writes="count"))
+    graph.add_node("apply", effect(sandbox.apply_change, reads=("change",), writes="count"))
     graph.add_edge(START, "work").add_edge("work", "apply").add_exits("apply", done=END, default=FAILED)
     return graph.compile()
 
 
 class Edited(State, total=False):
-    folder: str
     change: Change
 
 
