@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from functools import lru_cache
 from types import new_class
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -127,12 +127,13 @@ class _Door(_Base):
         async def once(sent: Mapping[str, Any]) -> dict[str, Any]:
             whole: ChatGenerationChunk | None = None
             size = 0
-            async for part in self._door_parts(messages, stop, sent):
-                size += answer.size(part)
-                if size > RESULT_BYTES:  # it may never end
-                    raise ModelFailed(f"{self.named()[0]}: the answer has more than {RESULT_BYTES} characters")
-                whole = part if whole is None else whole + part
-                arrived.put_nowait(part)
+            async with aclosing(self._door_parts(messages, stop, sent)) as parts:
+                async for part in parts:
+                    size += answer.size(part)
+                    if size > RESULT_BYTES:  # it may never end
+                        raise ModelFailed(f"{self.named()[0]}: the answer has more than {RESULT_BYTES} characters")
+                    whole = part if whole is None else whole + part
+                    arrived.put_nowait(part)
             kept = {} if whole is None else answer.record(whole)
             if not kept.get("finish"):
                 raise ModelBusy(f"{self.named()[0]}: the stream ended before the answer did")
@@ -221,15 +222,17 @@ class _Door(_Base):
 
     async def _door_parts(
         self, messages: list[BaseMessage], stop: list[str] | None, sent: Mapping[str, Any]
-    ) -> AsyncIterator[ChatGenerationChunk]:
+    ) -> AsyncGenerator[ChatGenerationChunk, None]:
         """The provider's own stream, or its whole answer as one part where the model's class has none."""
         own: Any = super()
         if own._astream.__func__ is BaseChatModel._astream:
             kept = await self._door_whole(messages, stop, sent)
             yield ChatGenerationChunk(message=answer.chunk({"finish": "stop", **kept}))
             return
-        async for part in own._astream(messages, stop=stop, **sent):
-            yield part
+        parts = own._astream(messages, stop=stop, **sent)
+        async with aclosing(parts) if isinstance(parts, AsyncGenerator) else nullcontext():
+            async for part in parts:
+                yield part
 
 
 def _in_one(result: ChatResult) -> ChatGenerationChunk:

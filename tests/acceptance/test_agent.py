@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -444,12 +445,24 @@ async def test_a_node_that_is_tried_again_makes_its_failed_call_again(open_runs:
     assert (ran.exit, world.count("look"), len(model.seen)) == ("answered", 2, 2)
 
 
-async def test_a_stream_without_end_is_left(open_runs: OpenRuns) -> None:
-    model = ScriptedModel([AIMessage(" ".join(["x" * 100_000] * 200))])
-    graph = fenced(model)
+async def test_a_stream_without_end_is_left_and_closed(open_runs: OpenRuns) -> None:
+    closed: list[bool] = []
+
+    class Endless(ScriptedModel):
+        async def _astream(self, *given: Any, **options: Any) -> Any:
+            try:
+                async with aclosing(super()._astream(*given, **options)) as parts:
+                    async for part in parts:
+                        yield part
+            finally:
+                await asyncio.sleep(0.5)  # as a client may that gives its connection back
+                closed.append(True)
+
+    graph = fenced(Endless([AIMessage(" ".join(["x" * 100_000] * 200))]))
     async with open_runs(graph) as runs:
         stream = graph.astream({"text": "x"}, {"configurable": {"thread_id": "t"}}, stream_mode="messages", subgraphs=True)
         arrived = [message.text for _, (message, about) in [part async for part in stream] if about["langgraph_node"] == "model"]
+        assert closed == [True], "by the call itself, not by a garbage collector some time later"
         (summary,) = await runs.list()
         ran = await seen(runs, await runs.get(summary.run_id))
     assert (ran.exit, sum(map(len, arrived)) < 2_000_000) == ("unavailable", True)
