@@ -345,10 +345,10 @@ for beside in (False, True):
     for workers in (1, 2):
         found = list(each(name, traces, workers=workers))
         assert [one for one, _ in found] == [str(number) for number in range(200)]
-        print(len({process for _, process in found} - {os.getpid()}))
+        print({process for _, process in found} != {os.getpid()})
 """
 
 
 def test_many_at_once_come_back_in_their_order() -> None:
     told = subprocess.run([sys.executable, "-c", MANY], capture_output=True, text=True, timeout=120, check=True)
-    assert told.stdout.split() == ["0", "2", "0", "0"], "two processes share the work, but where this one has other threads"
+    assert told.stdout.split() == ["False", "True", "False", "False"], "other processes do the work, but where this one has other threads"
