@@ -107,8 +107,18 @@ class _Book:
 class Account:
     """What one run, node or agent has spent and holds in reserve, under its caps and those of its parent."""
 
-    def __init__(self, name: str, limits: Limits, parent: Account | None = None, *, elapsed: Callable[[], Decimal] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        limits: Limits,
+        parent: Account | None = None,
+        *,
+        elapsed: Callable[[], Decimal] | None = None,
+        looks: Account | None = None,
+    ) -> None:
         self.name = name
+        self.looks = looks
+        """The account that is charged in its place for what is looked at for the card of a question; None where it is charged itself."""
         self._parent = parent
         self._elapsed = elapsed
         self._caps = limits.caps()
@@ -119,6 +129,11 @@ class Account:
         other = copy(self)
         other._parent = parent
         return other
+
+    def looking(self) -> Account:
+        """What pays for what is looked at for the card of a question: this account and those above, each by its own for looks where it has one."""
+        mine = self.looks or self
+        return mine.under(self._parent.looking()) if self._parent else mine
 
     @property
     def settled(self) -> Spend:

@@ -36,13 +36,19 @@ class Accounts:
         return self._account(path, own, workflow)
 
     def execution(self, position: str, limits: Limits, above: Account, branch: int) -> Account:
-        """The account of one execution of a node on one branch, with what the graph that it runs spends."""
+        """The account of one execution of a node on one branch, with what the graph that it runs spends.
+
+        What the runtime looks at for cards is not the node's doing: it has a cap as large of its own.
+        """
         name = f"{position}, branch {branch}"
         if name not in self._below:
-            account = self._below[name] = Account(position, limits)
+            looks = Account(f"looks for cards of {position}", Limits(tool_calls=limits.tool_calls))
+            account = self._below[name] = Account(position, limits, looks=looks)
+            aside: set[str] = set()
             for event in self._events:
                 if event.branch == branch and f"{event.position}/".startswith(f"{position}/"):
-                    _charge(account, event)
+                    aside |= {event.fields["call"]} if "aside" in event.fields else set()
+                    _charge(looks if event.fields.get("call") in aside else account, event)
         return self._below[name].under(above)
 
     def _account(self, path: str, limits: Limits | None, above: Account) -> Account:

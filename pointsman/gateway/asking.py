@@ -181,7 +181,7 @@ class Asking:
         aside = Step(
             step.place,
             step.attempt,
-            step.account,
+            step.account.looking(),
             step.policies,
             frozenset({wanted.target}),
             within=step.within,

@@ -97,7 +97,12 @@ class Steps:
             one = self.above(one.ns)
 
     async def refused(self, step: Step, why: Exception) -> None:
-        """A call came to nothing. Raises `Enough` where that is so for too many in a row of a step or of one around it; who goes on all the same never hears anything again."""
+        """A call came to nothing. Raises `Enough` where that is so for too many in a row of a step or of one around it; who goes on all the same never hears anything again.
+
+        A look for a card is no call of the body: it says neither that it gets on nor that it does not.
+        """
+        if step.aside:
+            return
         ended = None
         for one in self.around(step):
             one.refused += 1
@@ -114,7 +119,7 @@ class Steps:
 
     def made(self, step: Step) -> None:
         """A call was made: a step, and those around it, get on."""
-        for one in self.around(step):
+        for one in () if step.aside else self.around(step):
             one.refused = 0
 
     def attempt(self, node_attempt: int) -> str:

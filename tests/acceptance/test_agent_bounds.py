@@ -176,6 +176,68 @@ async def test_d_turns_that_bring_nothing_new_are_no_progress(open_runs: OpenRun
     assert "nothing new" in ran.reason
 
 
+# What the runtime looks at for a card is no call of the agent's
+
+
+def paying(world: World, preview: bool) -> tuple[Any, Any]:
+    """A tool that says what a payment would do, and the payment, whose card shows that or does not."""
+
+    @tool(effect="read")
+    async def quote(amount: int) -> str:
+        """Say what paying would do."""
+        return f"would pay {amount}"
+
+    @tool(effect="submit", key="key", preview=quote if preview else None)
+    async def pay(amount: int, key: str) -> str:
+        """Pay an amount."""
+        world.calls.append(("pay", amount))
+        return "paid"
+
+    return quote, pay
+
+
+async def decided(open_runs: OpenRuns, graph: Any, *said: str) -> tuple[Any, int]:
+    """How a run ended whose questions were settled so, the last word for all further ones, each in a segment of its own; and how many it asked."""
+    asked = 0
+    async with open_runs(graph) as runs:
+        run, _ = await go(runs, {"text": "x"})
+        while items := await open_items(runs, run):
+            await getattr(runs, said[min(asked, len(said) - 1)])(items[0], by="dana")
+            asked += 1
+            await run.settled()
+        assert (await replay(graph, await trace_of(runs, run))).identical
+        return await seen(runs, run), asked
+
+
+@pytest.mark.parametrize("preview", [False, True])
+async def test_d_an_effect_that_is_always_rejected_ends_it_with_a_look_at_it_or_without(
+    open_runs: OpenRuns, world: World, preview: bool
+) -> None:
+    _, pay = paying(world, preview)
+    graph = fenced(endless("pay", "amount"), policy=Policy(allow(), ask("pay")), effects=(pay,))
+    ran, asked = await decided(open_runs, graph, "reject")
+    assert (ran.exit, asked, world.calls, len(ran.told("call.intent", target="quote"))) == ("denied", 3, [], 3 if preview else 0)
+
+
+@pytest.mark.parametrize(("said", "paid"), [(("reject", "approve"), 1), (("approve",), 2)])
+async def test_d_a_look_is_not_its_model_asking_again(open_runs: OpenRuns, world: World, said: tuple[str, ...], paid: int) -> None:
+    """Its model looked once; with the two cards the tool was called three times."""
+    quote, pay = paying(world, preview=True)
+    model = ScriptedModel([calls(("quote", {"amount": 5})), calls(("pay", {"amount": 5})), calls(("pay", {"amount": 5})), FOUND])
+    ran, asked = await decided(open_runs, fenced(model, policy=Policy(ask("pay")), tools=(quote,), effects=(pay,)), *said)
+    assert (ran.exit, asked, world.count("pay"), len(ran.told("call.intent", target="quote"))) == ("answered", 2, paid, 3)
+
+
+async def test_a_looks_have_a_cap_of_their_own_and_count_where_it_is_declared(open_runs: OpenRuns, world: World) -> None:
+    _, pay = paying(world, preview=True)
+    for limits, made, looks in ((None, 8, 8), (Limits(tool_calls=8), 4, 4)):
+        model = ScriptedModel([calls(*(("pay", {"amount": amount}) for amount in range(10))), FOUND])
+        graph = fenced(model, policy=Policy(ask("pay")), effects=(pay,), turns=2, limits=limits)
+        world.calls.clear()
+        ran, _ = await decided(open_runs, graph, "approve")
+        assert (ran.exit, world.count("pay"), len(ran.told("call.intent", target="quote"))) == ("answered", made, looks)
+
+
 # (e) Observations are the runtime's, capped, and marked as data
 
 

@@ -1,5 +1,6 @@
 """Code that goes on asking for what it is refused, for ever: its step ends all the same, by the exit `limit`, and the record says why."""
 
+import asyncio
 import contextlib
 from collections.abc import Iterator
 from typing import Any
@@ -8,13 +9,13 @@ import pytest
 from langchain.agents.middleware import AgentMiddleware, ModelRetryMiddleware
 from langgraph.graph import END, START
 
-from pointsman import Limits, Policy, agent, ask, code, deny
+from pointsman import Limits, Policy, agent, allow, ask, code, deny, tool
 from pointsman.evaluation.journaled import trace_of
 from pointsman.evaluation.replay import replay
 from pointsman.gateway.steps import REFUSALS
 from pointsman.testing import ScriptedModel, calls
 from tests.acceptance.fenced import FOUND, ended, fenced, seen
-from tests.acceptance.world import OpenRuns, State, World, approve_all, error_of, flow, go, output, told
+from tests.acceptance.world import OpenRuns, State, World, approve_all, error_of, flow, go, open_items, output, told
 
 pytestmark = pytest.mark.anyio
 
@@ -80,6 +81,28 @@ async def test_a_middleware_that_never_gives_up(
         assert REFUSALS < len(ran.told("call.denied") + ran.told("limit.reached")) < REFUSALS + 3
         again = await replay(graph, await trace_of(runs, run))
         assert again.identical, again.data()
+
+
+async def test_a_look_for_a_card_is_not_getting_on(open_runs: OpenRuns, world: World) -> None:
+    """A call that a person rejected, asked for again without end: what its card shows is on record and is given each time."""
+    t = world.tools()
+
+    @tool(effect="submit", preview=t.look)
+    async def mend(x: int) -> str:
+        """Mend one thing."""
+        return "mended"
+
+    model = ScriptedModel([calls(("mend", {"x": 1})), FOUND])
+    graph = fenced(model, policy=Policy(allow(), ask("mend")), effects=(mend,), middleware=(Stubborn("tool"),))
+    async with open_runs(graph) as runs:
+        run, _ = await go(runs, {"text": "x"})
+        [item] = await open_items(runs, run)
+        await runs.reject(item, by="dana")
+        async with asyncio.timeout(60):
+            await run.settled()
+        ran = await seen(runs, run)
+    assert (ran.exit, ran.by) == ("limit", "rule")
+    assert f"{REFUSALS} times in a row" in ran.reason
 
 
 async def test_a_middleware_that_catches_whatever_ends_it_is_left_behind(open_runs: OpenRuns, world: World) -> None:

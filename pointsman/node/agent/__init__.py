@@ -62,7 +62,8 @@ def agent(
     the model calls them by: made with `agent(reads=("task",), description=…)`, within its tools, its limits and its policy. The model is asked at
     most `turns` times, the last time without tools; `shown` caps the characters it is shown of a result; an answer that does not fit is shown to
     it once, for one repair. `limits` cap all executions of the node; where they name neither, one execution makes at most
-    (turns + 1) × (retries + 1) calls of models and 4 × turns of tools, and asks people 4 × turns times. `middleware` is LangChain's, inside the fence.
+    (turns + 1) × (retries + 1) calls of models and 4 × turns of tools, and asks people 4 × turns times; what the runtime looks at for
+    their cards is apart, as often. `middleware` is LangChain's, inside the fence.
 
     Exits `answered abstained needs_person limit loop tool_failure denied unavailable`. Raises `BadInput` for a declaration that cannot hold.
     """

@@ -75,9 +75,10 @@ class Progress:
         return stale
 
     def _tool_calls(self) -> list[Recorded]:
-        """Its own calls of tools, not those of agents below it."""
+        """Its own calls of tools: not those of agents below it, nor what was looked at for a card, which its model neither asked for nor was told."""
         below = len(self.position.split("/")) + 1
-        return [call for call in self._calls() if call.effect != "model" and len(call.position.split("/")) == below]
+        mine = [call for call in self._calls() if call.effect != "model" and "aside" not in call.fields]
+        return [call for call in mine if len(call.position.split("/")) == below]
 
     def _calls(self) -> list[Recorded]:
         branch = self.gateway.journal.branch
