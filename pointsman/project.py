@@ -27,15 +27,17 @@ class Project:
     @cached_property
     def graphs(self) -> dict[str, str]:
         """Name to FILE:VAR, as `langgraph.json` says."""
+        file = self.root / "langgraph.json"
         try:
-            declared = json.loads((self.root / "langgraph.json").read_text(encoding="utf-8"))["graphs"]
+            declared = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
-        except (ValueError, KeyError) as error:
-            raise BadInput(
-                f"{self.root / 'langgraph.json'} cannot be read: {error}", remedy='it needs {"graphs": {NAME: "./FILE.py:VAR"}}'
-            ) from error
-        return {name: entry["path"] if isinstance(entry, dict) else entry for name, entry in declared.items()}
+        except ValueError as error:
+            raise _unreadable(file, str(error)) from error
+        graphs = declared.get("graphs") if isinstance(declared, dict) else None
+        if not isinstance(graphs, dict):
+            raise _unreadable(file, "it declares no graphs")
+        return {name: entry["path"] if isinstance(entry, dict) else entry for name, entry in graphs.items()}
 
     def graph(self, name: str) -> Controlled:
         """The compiled workflow that `name` stands for: a key of `langgraph.json`, or FILE:VAR. Raises `NotFound`, `BadInput`, and `UnsafeGraph` from its check."""
@@ -107,6 +109,10 @@ class Project:
         # First, not last: an installed package of the same name must not shadow the project's rooms.
         if sys.path[:1] != [str(self.root)]:
             sys.path.insert(0, str(self.root))
+
+
+def _unreadable(file: Path, why: str) -> BadInput:
+    return BadInput(f"{file} cannot be read: {why}", remedy='it needs {"graphs": {NAME: "./FILE.py:VAR"}}')
 
 
 def _imported(path: Path, root: Path) -> Any:

@@ -18,6 +18,7 @@ from pointsman.engine import SETTLED, Engine
 from pointsman.errors import NotFound, PointsmanError
 from pointsman.event import Event
 from pointsman.home import open_owner, opened
+from pointsman.inbox import Doubt as Doubt
 from pointsman.inbox import Item as Item
 from pointsman.journal import events_of, payloads_of
 from pointsman.lease import TTL, Owner
@@ -146,6 +147,10 @@ class Runs:
         """Questions that wait for a person; those that `role` may answer, where one is named."""
         await self.fall_due()
         return await inbox.items(self.owner, role)
+
+    async def in_doubt(self) -> Sequence[Doubt]:
+        """Effects of parked or waiting runs of which nobody knows whether they happened; `reconcile` says so."""
+        return await inbox.doubts(self.owner)
 
     async def approve(self, item: Item, *, by: str, note: str = "", known_by: str = "code") -> None:
         """Let exactly the call on the card happen; where it needs several people, say one of the yeses. `known_by` says how `by` was made sure of: `os api code`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from pointsman.cli.story import Call, Next, Story, Value
+from pointsman.cli.story import Next, Story, Value
 from pointsman.plain import plain
 
 _LOADING = ("approve", "reject", "edit", "answer", "resume", "rerun", "compensate")
@@ -16,7 +16,7 @@ _NAMED = 16
 
 def commands(story: Story) -> list[Next]:
     """The next commands for a run, the likeliest first."""
-    told = {
+    ways = {
         "waiting": _waiting,
         "parked": _parked,
         "failed": _failed,
@@ -26,7 +26,7 @@ def commands(story: Story) -> list[Next]:
         "accepted": _going,
         "running": _going,
     }.get(story.state)
-    return told(story) if told else []
+    return ways(story) if ways else []
 
 
 def placed(steps: list[Next], place: str | None) -> list[Next]:
@@ -75,14 +75,15 @@ def _parked(story: Story) -> list[Next]:
 
 
 def _answers(story: Story, again: str = "; it is made again") -> list[Next]:
-    return [next for call in story.unknown for next in _answer(call, again)]
+    return [next for call in story.unknown for next in told(call.call, call.target, again)]
 
 
-def _answer(call: Call, again: str) -> list[Next]:
-    where = f"pointsman answer {call.call[:8]}"
+def told(call: str, target: str, again: str = "; it is made again") -> list[Next]:
+    """What can be said of an effect that nobody knows the outcome of."""
+    where = f"pointsman answer {call[:8]}"
     return [
-        Next(f"{where} --happened --result JSON", f"{plain(call.target)} did happen, and this is what it answered"),
-        Next(f"{where} --did-not-happen", f"{plain(call.target)} did not happen{again}"),
+        Next(f"{where} --happened --result JSON", f"{plain(target)} did happen, and this is what it answered"),
+        Next(f"{where} --did-not-happen", f"{plain(target)} did not happen{again}"),
     ]
 
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from pointsman.cli.advice import decisions, placed
-from pointsman.cli.card import card
+from pointsman.cli.advice import decisions, placed, told
+from pointsman.cli.card import card, grid
 from pointsman.cli.page import following, rows, state
 from pointsman.cli.printable import ago, clipped, counted
 from pointsman.cli.standing import story_of
 from pointsman.cli.story import Ask, Next, Story
 from pointsman.errors import BadInput
 from pointsman.plain import plain
-from pointsman.runs import Item, Run, Runs
+from pointsman.runs import Doubt, Item, Run, Runs
 from pointsman.store.diagnosis import Finding
 from pointsman.usage import MEASURES, Usage
 
@@ -84,15 +84,33 @@ def as_ask(item: Item) -> Ask:
     return Ask(*facts, kind=item.kind, approved_by=list(item.approved_by))
 
 
-def cards(items: Sequence[Item], place: str | None = None) -> RenderableType:
-    """The inbox: every question as it is decided on. `place` says where the first one's graph is, if that has to be said."""
+def waiting(items: Sequence[Item], doubts: Sequence[Doubt], place: Callable[[str], str | None]) -> RenderableType:
+    """The inbox: what nobody knows of, and every question as it is decided on. `place` says where a graph is, if that has to be said."""
+    parts = [*_doubted(doubts, place), *_cards(items, place)]
+    return Group(*parts) if parts else Text("Nothing waits for a person.")
+
+
+def _doubted(doubts: Sequence[Doubt], place: Callable[[str], str | None]) -> Iterator[RenderableType]:
+    for doubt in doubts:
+        run = doubt.run_id[:8]
+        yield Text.assemble(("DID THIS HAPPEN? ", "bold red"), (plain(doubt.tool), "bold"), f"  {run} · {plain(doubt.graph)}")
+        sent = f"{doubt.call} in {plain(doubt.position)}, sent {counted(doubt.sends, 'time')}, first {ago(doubt.since)}"
+        yield grid([("call", Text(sent))])
+        steps = [*told(doubt.call, doubt.tool), Next(f"pointsman show {run}", "see what it was called with, and what else the run can do")]
+        yield following(placed(steps, place(doubt.graph)))
+        yield Text()
+
+
+def _cards(items: Sequence[Item], place: Callable[[str], str | None]) -> Iterator[RenderableType]:
     if not items:
-        return Text("Nothing waits for a person.")
-    parts: list[RenderableType] = [Text(f"{counted(len(items), 'question')} for a person", "bold"), Text()]
+        return
+    yield Text(f"{counted(len(items), 'question')} for a person", "bold")
+    yield Text()
     for item in items:
-        parts += [card(as_ask(item), f"{item.run_id[:8]} · {plain(item.graph)}"), Text()]
+        yield card(as_ask(item), f"{item.run_id[:8]} · {plain(item.graph)}")
+        yield Text()
     steps = decisions(items[0].kind, items[0].approval_id, "this" if len(items) == 1 else "the first one")
-    return Group(*parts, following([*placed(steps, place), Next(f"pointsman show {items[0].run_id[:8]}", "see how the run came to ask")]))
+    yield following([*placed(steps, place(items[0].graph)), Next(f"pointsman show {items[0].run_id[:8]}", "see how the run came to ask")])
 
 
 def findings(places: Mapping[str, str], found: Sequence[Finding]) -> RenderableType:

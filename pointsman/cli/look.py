@@ -127,17 +127,21 @@ async def _readable(runs: Runs, run: Run) -> Story | None:
 
 
 def inbox(role: Annotated[str | None, typer.Option("--role", help="Only what this role may decide.")] = None, json: Json = False) -> None:
-    """List the questions that wait for a person."""
+    """List what waits for a person.
+
+    Questions, and effects of which nobody knows whether they happened; those are told by anybody, whatever the role.
+    """
 
     async def command(desk: Desk) -> int:
         from dataclasses import asdict
 
-        from pointsman.cli.listing import cards
+        from pointsman.cli.listing import waiting
         from pointsman.runs import Runs
 
         async with Runs.open() as opened:
-            items = await opened.inbox(role=role)
-        desk.give([asdict(item) for item in items], cards(items, opened.project.place(items[0].graph) if items else None))
+            items, doubts = await opened.inbox(role=role), await opened.in_doubt()
+        data = [*map(asdict, items), *({"kind": "doubt", **asdict(doubt)} for doubt in doubts)]
+        desk.give(data, waiting(items, doubts, opened.project.place))
         return DONE
 
     perform(command, json)

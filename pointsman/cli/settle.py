@@ -260,17 +260,11 @@ def _reconcile(call: str, run: str | None, by: str | None, graph: str | None, js
 
 async def _run_of(runs: Runs, call: str) -> Run:
     """The parked run that waits for word of this call. Raises `NotFound`."""
-    from pointsman.cli.standing import story_of
-
-    found = []
-    for summary in await runs.list(states=("parked", "waiting")):
-        run = await runs.get(summary.run_id)
-        if any(unknown.call.startswith(call) for unknown in (await story_of(runs, run, summary)).unknown):
-            found.append(run)
+    found = {doubt.run_id for doubt in await runs.in_doubt() if doubt.call.startswith(call)}
     if len(found) != 1:
         raise NotFound(
             f"{'no parked run waits' if not found else 'more than one parked run waits'} for word of a call {call!r}",
             undone="nothing was changed",
-            remedy="see `pointsman runs --state parked`, or say --run RUN",
+            remedy="see `pointsman inbox`, or say --run RUN",
         )
-    return found[0]
+    return await runs.get(found.pop())

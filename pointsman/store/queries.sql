@@ -129,6 +129,11 @@ SELECT a.*, r.graph, p.body AS card FROM pointsman.approval a JOIN pointsman.run
 LEFT JOIN pointsman.payload p ON p.run_id = a.run_id AND p.digest = a.card_digest
 WHERE a.state = 'open' AND r.state IN ('waiting', 'parked') AND (%s::text IS NULL OR a.roles IS NULL OR %s = ANY (a.roles)) ORDER BY a.opened_at
 
+-- name: calls_of_stopped_runs
+-- What tells which calls of runs that wait for somebody have no outcome.
+SELECT r.graph, j.* FROM pointsman.run r JOIN pointsman.journal j USING (run_id)
+WHERE r.state IN ('waiting', 'parked') AND j.kind IN ('call.intent', 'call.outcome', 'call.reconciled') ORDER BY r.accepted_at, j.run_id, j.seq
+
 -- name: closed_approvals
 -- Those that nobody can decide any more.
 SELECT a.*, r.graph FROM pointsman.approval a JOIN pointsman.run r USING (run_id)

@@ -294,7 +294,7 @@ def test_f_g_an_exit_that_leads_nowhere_does_not_compile(missing: str) -> None:
         flow.compile()
 
 
-# (h) is in test_agent.py and tests/crash/test_agent.py: it goes on with its last turn
+# (h) is in test_agent.py and tests/crash/test_killed_agent.py: it goes on with its last turn
 
 
 async def test_h_every_turn_is_on_record(open_runs: OpenRuns, world: World) -> None:

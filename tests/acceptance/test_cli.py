@@ -217,11 +217,17 @@ def test_an_effect_nobody_knows_of_is_told_by_a_person(project: Project) -> None
     assert parked.code == 1
     assert "DID THIS HAPPEN? stamp" in parked.out
     call = project.json("show", project.run_of("parked"))["unknown"][0]["call"]
-    assert f"pointsman answer {call[:8]} --happened --result JSON" in parked.out
+    typed = f"pointsman answer {call[:8]} --happened --result JSON"
+    assert typed in parked.out
+    inbox = project.run("inbox").out
+    assert "DID THIS HAPPEN? stamp" in inbox and "sent 1 time" in inbox and typed in inbox
+    [doubt] = [item for item in project.json("inbox", "--role", "controller") if item["kind"] == "doubt"]
+    assert (doubt["call"], doubt["run_id"], doubt["tool"]) == (call, project.run_of("parked"), "stamp")
     assert project.run("answer", call[:8]).code == 2
     told = project.run("answer", call[:8], "--happened", "--result", '"stamped"', "--json")
     assert (told.code, told.data["state"]) == (0, "done"), told.err
     assert project.lines("stamped") == ["deed"], "it was not made again"
+    assert "DID THIS HAPPEN" not in project.run("inbox").out
 
 
 def test_what_a_run_did_is_undone_once(project: Project) -> None:

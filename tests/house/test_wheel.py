@@ -25,6 +25,7 @@ def test_it_holds_every_file_of_the_runtime(wheel: zipfile.ZipFile) -> None:
     """The statements and migrations, the mark of a typed package, and each module."""
     ours = {str(path.relative_to(ROOT)) for path in (ROOT / "pointsman").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
     assert "pointsman/py.typed" in ours
+    assert [name for name in ours if name.endswith((".orig", ".rej", "~"))] == [], "what a merge left behind"
     assert {"pointsman/store/queries.sql", "pointsman/starter/template/.gitignore"} <= ours
     assert {name for name in wheel.namelist() if name.startswith("pointsman/")} == ours
 

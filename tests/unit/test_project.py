@@ -76,10 +76,12 @@ def test_a_graph_that_is_not_declared_is_told_from_those_that_are(root: Path) ->
     assert str(root / "langgraph.json") in refused.value.remedy and "other" in refused.value.remedy
 
 
-@pytest.mark.parametrize("text", ["{", '{"nodes": {}}'])
-def test_a_declaration_that_cannot_be_read_is_refused(root: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "why"), [("{", "Expecting"), *((text, "it declares no graphs") for text in ("{}", '{"nodes": {}}', '{"graphs": null}', "[]"))]
+)
+def test_a_declaration_that_cannot_be_read_is_refused(root: Path, text: str, why: str) -> None:
     (root / "langgraph.json").write_text(text)
-    with pytest.raises(BadInput, match=r"langgraph\.json cannot be read"):
+    with pytest.raises(BadInput, match=rf"langgraph\.json cannot be read: {why}"):
         _ = Project(root).graphs
 
 
