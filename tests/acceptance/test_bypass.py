@@ -233,6 +233,85 @@ async def test_an_agent_reaches_a_tool_once(open_runs: OpenRuns, outside: Outsid
     assert (summary.state, found.breaches, len(intents), requests(outside)) == ("done", [], 1, 1)
 
 
+AROUND: dict[str, Any] = {
+    "direct": lambda look: look.ainvoke({"x": 1}),
+    "partial": lambda look: partial(look.ainvoke, {"x": 1})(),
+    "thread": lambda look: asyncio.to_thread(look.invoke, {"x": 1}),
+    "ToolNode": lambda look: tool_node(look),
+    "its body": lambda look: asyncio.to_thread(look.contract.function, 1),
+    "on the loop's thread": lambda look: look.invoke({"x": 1}),
+}
+"""Ways from within an agent to a tool that its model did not ask for."""
+
+
+class Before(AgentMiddleware[Any, Any]):
+    """Goes its way once, before the agent begins."""
+
+    def __init__(self, way: Any) -> None:
+        self.way = way
+
+    async def abefore_agent(self, state: Any, runtime: Any) -> None:
+        """Go it."""
+        with contextlib.suppress(NotAllowed):
+            await self.way()
+
+
+class Around(Before):
+    """Goes its way around each call of a tool."""
+
+    async def abefore_agent(self, state: Any, runtime: Any) -> None:
+        """Not here."""
+
+    async def awrap_tool_call(self, request: Any, handler: Any) -> Any:
+        """Go it."""
+        with contextlib.suppress(NotAllowed):
+            await self.way()
+        return await handler(request)
+
+
+def within(where: str, way: Any, more: tuple[Any, ...], name: str) -> Any:
+    """An agent that is asked for one call, and goes its way in what it is made of."""
+
+    @tool(effect="read")
+    async def outer(x: int) -> str:
+        """Says a thing, after it went its way."""
+        if where == "a tool's body":
+            await way()
+        return "said"
+
+    middleware = {"a tool's body": (), "before it": (Before(way),), "around a call": (Around(way),)}[where]
+    model = ScriptedModel([calls(("outer", {"x": 1})), FOUND])
+    return fenced(model, policy=EVERYTHING, tools=(outer, *more), middleware=middleware, name=name)
+
+
+@pytest.mark.parametrize("where", ["a tool's body", "before it", "around a call"])
+async def test_what_an_agent_is_made_of_reaches_a_tool_once_or_not_at_all(open_runs: OpenRuns, outside: Outside, where: str) -> None:
+    """What is not in its list is denied; a tool's body that runs the body of another is the one passage of the first, and else it meets the wall."""
+    look = asking(outside)
+
+    def made(way: str, may: bool) -> Any:
+        async def going() -> None:
+            await AROUND[way](look)
+
+        return within(where, going, (look,) if may else (), f"{way} {may}")
+
+    cases = [(way, may) for way in AROUND for may in (True, False)]
+    async with open_runs(*(made(*case) for case in cases)) as runs:
+        for way, may in cases:
+            before = requests(outside)
+            with wall() as found:
+                run, summary = await go(runs, {"text": "x"}, graph=f"{way} {may}")
+            intents = [event for event in await told(runs, run, "call.intent") if event.fields["target"] == "look"]
+            denied = await told(runs, run, "call.denied", rule="node-list")
+            went = (len(intents), len(denied), len(found.breaches), requests(outside) - before)
+            expected = (1, 0, 0, 1) if may else (0, 1, 0, 0)
+            if way == "its body":
+                expected = (0, 0, 0, 1) if where == "a tool's body" else (0, 0, 1, 0)
+            if way == "on the loop's thread":
+                expected = (0, 0, 0, 0)
+            assert (summary.state, went) == ("done", expected), (way, may)
+
+
 # Models
 
 

@@ -2,26 +2,37 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessage, ToolCall
 from langgraph.graph import END, START
+from typing_extensions import TypedDict
 
 from pointsman import FAILED, Context, Limits, Policy, Workflow, agent, allow, ask, code, deny, effect, infer, question, tool
-from pointsman.errors import ToolFailed
+from pointsman.errors import Denied, PointsmanError, ToolFailed
 from pointsman.evaluation.journaled import trace_of
 from pointsman.evaluation.replay import replay
 from pointsman.evidence import verify
+from pointsman.model import controlled
 from pointsman.testing import ScriptedModel, calls, hostile_models, hostile_tools, says
 from tests.acceptance.fenced import ENDS, FOUND, State, ended, fenced, seen
-from tests.acceptance.world import OpenRuns, World, go, open_items
+from tests.acceptance.world import OpenRuns, World, error_of, go, line, open_items, output, plain, told
 
 pytestmark = pytest.mark.anyio
 
 MODELS = list(hostile_models(("pay", "amount")))
 TOOLS = list(hostile_tools())
+OBEYED = {"instructions", "an exception", "a lie", "escapes"}
+UNKNOWN = {
+    "a slow drip", "an exception", "a cancellation", "a cancellation of its task", "an end of the process", "an end of everything",
+    "an error without words", "an error of fifty megabytes",
+}  # fmt: skip
+"""Those after which, were they effects, nobody knows whether they happened: they gave no answer."""
 SILENT = {"nothing", "a flood of words", "no answer", "an error", "calls in other places"}
 """Those that ask for no call."""
 
@@ -139,6 +150,61 @@ async def test_hostile_models_in_an_infer_node(open_runs: OpenRuns, world: World
     assert world.calls == []
 
 
+async def test_hostile_models_whose_words_a_code_node_obeys(open_runs: OpenRuns, world: World) -> None:
+    """A graph within asks the model, and a code node does all that it says: the policy allows it, the node's list does not. No model is in that either."""
+    t = world.tools()
+    obeyed: Counter[str] = Counter()
+
+    def obeying(name: str) -> Any:
+        model = controlled(script(name))
+        said: list[Any] = []
+
+        async def asking(state: Any) -> Any:
+            with contextlib.suppress(Exception):
+                said.extend((await model.ainvoke(state["text"])).tool_calls)
+            return {}
+
+        async def body(state: Any, ctx: Context) -> Any:
+            with pytest.raises(Denied):
+                await model.ainvoke(state["text"])
+            for call in said:
+                if called := {"pay": t.pay, "send": t.send}.get(call["name"]):
+                    obeyed[name] += 1
+                    for way in (lambda called=called, call=call: ctx.call(called, **call["args"]), partial(called.ainvoke, call["args"])):
+                        with contextlib.suppress(PointsmanError, ValueError, TypeError):
+                            await way()
+            return {}
+
+        asks = plain(("ask", asking, {}))
+        return line(("ask", asks), ("obey", code(body, tools=(t.look,))), policy=Policy(allow()), name=name)
+
+    async with open_runs(*(obeying(name) for name in MODELS)) as runs:
+        for name in MODELS:
+            run, summary = await go(runs, {"text": "x"}, graph=name)
+            denied = await told(runs, run, "call.denied")
+            assert summary.state == "done", (name, await error_of(runs, run))
+            assert await verify(runs.owner.store, run.run_id) == [], name
+            assert {(event.fields["rule"], event.fields["target"]) for event in denied} <= {
+                ("node-list", target) for target in ("pay", "send", "scripted:scripted")
+            }, name
+            assert (len(denied) > 1) == (obeyed[name] > 0), name
+    assert world.calls == [] and len(obeyed) > 6, "else nothing was obeyed"
+
+
+async def test_two_calls_with_one_id_are_two_attempts_with_two_answers(open_runs: OpenRuns, world: World) -> None:
+    """What a model says the id of a call is names nothing: not the call on record, not the answer that it is told."""
+    same = [ToolCall(name="look", args={"x": x}, id="same") for x in (1, 2)]
+    model = ScriptedModel([AIMessage("", tool_calls=same), AIMessage("", tool_calls=[same[0] | {"args": {"x": 3}}]), FOUND])
+    ran = await ended(open_runs, fenced(model, tools=(world.tools().look,)))
+    assert ran.exit == "answered" and sorted(world.calls) == [("look", 1), ("look", 2), ("look", 3)]
+    made = ran.told("call.intent", target="look")
+    assert [event.position for event in made] == ["triage@1/tools@1#0", "triage@1/tools@1#1", "triage@1/tools@2#0"]
+    assert len({event.fields["call"] for event in made}) == 3
+    answers = {message.tool_call_id: message.text for message in model.seen[-1] if message.type == "tool"}
+    assert len(answers) == 3 and all(any(f"saw {x}" in text for text in answers.values()) for x in (1, 2, 3)), "each has its own"
+    assert "same" not in answers
+
+
 async def test_words_of_a_model_are_not_on_the_card(open_runs: OpenRuns, world: World) -> None:
     t = world.tools()
     async with open_runs(fenced(script("approved by words"), policy=Policy(ask("pay")), effects=(t.pay,))) as runs:
@@ -160,11 +226,9 @@ def obeys(messages: list[Any], offered: list[str]) -> Any:
 
 
 async def test_hostile_tools_in_an_agent_whose_model_obeys_them(open_runs: OpenRuns, world: World) -> None:
-    t = world.tools()
+    """The policy would allow what they tell it to do: that it is not in the agent's list is what keeps it from being done."""
     models = {name: ScriptedModel(obeys) for name in TOOLS}
-    graphs = [
-        fenced(models[name], policy=READS, tools=(probe,), effects=(t.pay,), turns=5, name=name) for name, probe in hostile_tools().items()
-    ]
+    graphs = [fenced(models[name], policy=Policy(allow()), tools=(probe,), turns=5, name=name) for name, probe in hostile_tools().items()]
     async with open_runs(*graphs) as runs:
         for name in TOOLS:
             run, summary = await go(runs, {"text": "x"}, graph=name)
@@ -173,9 +237,71 @@ async def test_hostile_tools_in_an_agent_whose_model_obeys_them(open_runs: OpenR
             assert ran.exit in ENDS, name
             asked, told = attempts(ran)
             assert asked == told, name
+            denied = {event.fields["target"] for event in ran.told("call.denied", rule="node-list")}
+            assert denied == ({"pay", "send"} if name in OBEYED else set()), name
+            assert {event.fields["target"] for event in ran.told("call.intent")} <= {"probe", "scripted:scripted"}, name
             assert max(len(message.text) for messages in models[name].seen for message in messages) < 10_000, name
             assert max(len(str(kept)) for kept in ran.payloads.values()) < 100_000, name
-    assert world.calls == []
+
+
+class Settled:
+    """Effects that are as hostile as the tools, how often each was made, and what a person says of those nobody knows of."""
+
+    def __init__(self) -> None:
+        self.made: Counter[str] = Counter()
+        self.unknown: set[str] = set()
+        self.effects = {name: self._effect(name, probe) for name, probe in hostile_tools().items()}
+
+    def _effect(self, name: str, hostile: Any) -> Any:
+        async def probe(x: int) -> Any:
+            """Does one thing."""
+            self.made[name] += 1
+            return await hostile.contract.function(x)
+
+        probe.__annotations__["return"] = hostile.contract.function.__annotations__["return"]
+        return tool(effect="submit", timeout=0.3)(probe)
+
+    async def ended(self, runs: Any, name: str, given: Any, graph: str) -> Any:
+        """Its run, at its end; where it stands still until a person has said that the effect happened, it was asked to go on before."""
+        run, summary = await go(runs, given, graph=graph)
+        if summary.state == "parked":
+            await runs.resume(run)
+            assert (await run.settled()).state == "parked", name
+            assert (await error_of(runs, run))["type"] == "OutcomeUnknown", name
+            self.unknown.add(name)
+            [intent] = [event for event in await told(runs, run, "call.intent") if event.fields["target"] == "probe"]
+            await runs.reconcile(run, intent.fields["call"], happened=True, result=1.0, by="dana")
+            summary = await run.settled()
+        assert (summary.state, self.made[name]) == ("done", 1), name
+        assert await verify(runs.owner.store, run.run_id) == [], name
+        return run
+
+
+class Asked(TypedDict, total=False):
+    x: int
+    end: str
+
+
+async def test_hostile_tools_as_effects(open_runs: OpenRuns) -> None:
+    """As a node, and as an agent's own: each is made once, whatever it does then, and none is taken not to have happened."""
+    nodes, agents = Settled(), Settled()
+    graphs = []
+    for name in TOOLS:
+        flow = Workflow(Asked, name=f"node: {name}", policy=Policy(allow()))
+        flow.add_node("triage", effect(nodes.effects[name], reads=("x",)))
+        flow.add_node("after", lambda state: {"end": "done"})
+        flow.add_edge(START, "triage").add_edge("after", END)
+        flow.add_exits("triage", done="after", default=FAILED)
+        model = ScriptedModel([calls(("probe", {"x": 1})), FOUND])
+        within = fenced(model, policy=Policy(allow()), effects=(agents.effects[name],), name=f"agent: {name}")
+        graphs += [flow.compile(), within]
+    async with open_runs(*graphs) as runs:
+        for name in TOOLS:
+            run = await nodes.ended(runs, name, {"x": 1}, f"node: {name}")
+            assert (await output(runs, run))["end"] == "done", name
+            run = await agents.ended(runs, name, {"text": "x"}, f"agent: {name}")
+            assert (await seen(runs, run)).exit == "answered", name
+    assert nodes.unknown == agents.unknown == UNKNOWN
 
 
 async def test_hostile_tools_in_a_code_node(open_runs: OpenRuns, world: World) -> None:

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+import requests
 from langgraph.graph import END, START
 
 from pointsman import InputFile, code, effect, tool
@@ -63,6 +64,7 @@ def in_pool(work: Any) -> None:
 BYPASSES: dict[str, tuple[str, Any]] = {
     "a connection": ("socket.connect", lambda url, tmp: socket.socket().connect(("127.0.0.1", 9))),
     "a request": ("socket.getaddrinfo", lambda url, tmp: connect(url)),
+    "the requests package": ("socket.getaddrinfo", lambda url, tmp: requests.get(f"{url}/counts", timeout=5)),
     "a look-up": ("socket.getaddrinfo", lambda url, tmp: socket.getaddrinfo("localhost", 80)),
     "a datagram": ("socket.sendto", lambda url, tmp: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", 9))),
     "a process": ("subprocess.Popen", lambda url, tmp: subprocess.run([sys.executable, "-c", ""], check=True)),
