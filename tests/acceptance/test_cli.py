@@ -293,7 +293,7 @@ WRONG = {
     "runs --state happy": "parked",
     "runs --stats --state quarantined": "failed",
     "approve zzz": "pointsman inbox",
-    "answer zzz --did-not-happen": "pointsman runs --state parked",
+    "answer zzz --did-not-happen": "pointsman inbox",
 }
 
 
