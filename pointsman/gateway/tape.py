@@ -87,9 +87,9 @@ class Tape:
             if "reason" in event.payloads:
                 self.reasons.update(dict.fromkeys(event.fields["to"], event.payloads["reason"]))
 
-    def begun(self, prefix: str) -> list[Event]:
-        """The newest beginning of every step whose position begins so."""
-        return [event for position, event in self._starts.items() if position.startswith(prefix)]
+    def begun(self, prefix: str, branch: int) -> list[Event]:
+        """The newest beginning of every step of a branch whose position begins so."""
+        return [event for position, event in self._starts.items() if event.branch == branch and position.startswith(prefix)]
 
     def exact(self, ns: str, target: str, digest: str, k: int, attempt: str) -> Recorded | None:
         """The call to give back, repeat or resolve when a step of this namespace asks again."""

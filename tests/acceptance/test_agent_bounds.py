@@ -383,6 +383,22 @@ async def test_j_tasks_from_before_a_pause_count(open_runs: OpenRuns, world: Wor
     assert [event.fields["target"] for event in ran.told("limit.reached")] == ["helper"]
 
 
+async def test_j_tasks_given_before_a_rerun_are_none_of_the_new_branch(open_runs: OpenRuns, world: World) -> None:
+    t = world.tools()
+    task, below = calls(("helper", {"task": "same"})), ScriptedModel(lambda messages, _: says(answer="nothing new"))
+    first, then = [task, task, FOUND], [calls(("look", {"x": 1})), calls(("look", {"x": 2})), task, FOUND]
+
+    def turns(messages: list[Any], _: Any) -> Any:
+        return (then if "patched" in messages[1].text else first)[sum(isinstance(message, AIMessage) for message in messages)]
+
+    async with open_runs(fenced(ScriptedModel(turns), tools=(t.look,), agents={"helper": helper(below, tools=(t.look,))})) as runs:
+        run, summary = await go(runs, {"text": "x"})
+        assert summary.state == "done"
+        await runs.rerun(run, node="triage", by="lee", patch={"text": "patched"}, reason="another text")
+        assert (await run.settled()).state == "done", await run.why()
+        assert ((await output(runs, run))["end"], world.count("look")) == ("answered", 2)
+
+
 @pytest.mark.parametrize("arguments", [{}, {"task": 5}, {"task": {"a": 1}}, {"task": " "}, {"tusk": "x"}, {"task": "x", "more": 1}])
 async def test_j_what_is_no_task_is_denied_and_on_record(open_runs: OpenRuns, world: World, arguments: dict[str, Any]) -> None:
     t = world.tools()

@@ -30,7 +30,7 @@ class Progress:
     def __post_init__(self) -> None:
         for call in self._tool_calls():
             self._asked.setdefault((call.target, call.digest), set()).add(call.position)
-        for event in self.gateway.tape.begun(f"{self.position}/"):
+        for event in self.gateway.tape.begun(f"{self.position}/", self.gateway.journal.branch):
             place, _, level = event.position.rpartition("/")
             name = level.partition("@")[0]
             if name in self.agents and len(place.split("/")) == len(self.position.split("/")) + 1:
