@@ -173,7 +173,8 @@ class Sandbox:
         with self._opened() as folder:
             applying.check(folder, change)
             for part in change.files:
-                content, executable = folder.read(part.path) or (None, False)
+                # A folder in a file's place is no file that was: what is in it goes by its own parts.
+                content, executable = (None if folder.is_folder(part.path) else folder.read(part.path)) or (None, False)
                 lines += shown(part, content, executable)
         if self._check is None:
             return Tried(diff="".join(lines))

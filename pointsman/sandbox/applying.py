@@ -138,8 +138,7 @@ def _as_it_was(folder: Folder, part: FileChange, gone: set[str]) -> None:
     """Raise `Refused` for a file that is neither as it was nor as it is to be."""
     if _is_done(folder, part):
         return
-    found = folder.kind(part.path)
-    if found is not None and stat.S_ISDIR(found.st_mode) and part.before is None:
+    if part.before is None and folder.is_folder(part.path):
         if kept := [name for name in folder.names() if name.startswith(f"{part.path}/") and name not in gone]:
             raise Refused(f"{part.path} cannot be a file: it is a folder with {kept[0]} in it", undone=_UNDONE)
         return
@@ -206,8 +205,7 @@ def _put(folder: Folder, part: FileChange, ready: str) -> None:
 
 def _make_room(folder: Folder, path: str) -> None:
     """Remove the empty folders that are in a file's place. Raises `OSError` where one is not empty."""
-    found = folder.kind(path)
-    if found is None or not stat.S_ISDIR(found.st_mode):
+    if not folder.is_folder(path):
         return
     with folder.parent(path) as (above, last):
         for _, folders, _, descriptor in os.fwalk(last, topdown=False, dir_fd=above, follow_symlinks=False):
@@ -237,8 +235,7 @@ def _left(folder: Folder, name: str) -> Change | None:
 
 
 def _remove(folder: Folder, name: str) -> None:
-    found = folder.kind(name)
-    if found is not None and stat.S_ISDIR(found.st_mode):
+    if folder.is_folder(name):
         shutil.rmtree(name, dir_fd=folder.descriptor)
 
 

@@ -143,6 +143,11 @@ class Folder:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
+    def is_folder(self, name: str) -> bool:
+        """Whether a folder is of that name. Raises `Refused` where it leads out."""
+        found = self.kind(name)
+        return found is not None and stat.S_ISDIR(found.st_mode)
+
     @contextmanager
     def _opened(self, name: str) -> Iterator[int | None]:
         found = self.kind(name)

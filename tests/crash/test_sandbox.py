@@ -18,7 +18,7 @@ from tests.crash.crew import Crew, look
 pytestmark = pytest.mark.anyio
 
 OLD = {"conf/app.ini": "workers=1\n", "conf/log.ini": "level=info\n", "gone/old.txt": "old\n"}
-NEW = {"conf/app.ini": "workers=4\n", "conf/log.ini": "level=debug\n", "new/one.txt": "one"}
+NEW = {"conf/app.ini": "workers=4\n", "conf/log.ini": "level=debug\n", "new/one.txt": "one", "gone": "a file where a folder was\n"}
 
 
 def written(folder: Path, files: dict[str, str]) -> None:

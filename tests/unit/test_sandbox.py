@@ -250,9 +250,17 @@ def test_a_file_makes_room_for_a_folder_and_a_folder_for_a_file(folder: Path) ->
         change = copy.change()
         assert applied_to(copy.path, Change()) == 0
         there = contents(copy.path)
+    diff = Sandbox(folder).try_change(change).diff
+    assert "deleted file mode 100644\n--- a/conf/app.ini" in diff
+    assert "new file mode 100644\n--- /dev/null\n+++ b/conf\n" in diff
+    with Sandbox(folder).attempt() as copy:
+        (copy.path / "conf" / "empty").rmdir()  # git knows of no empty folders
+        subprocess.run(["git", "apply"], input=diff, cwd=copy.path, text=True, check=True)  # noqa: S607
+        assert contents(copy.path) == there
     for _ in range(2):
         assert applied_to(folder, change) == 4
         assert contents(folder) == there
+    assert "new file" not in Sandbox(folder).try_change(change).diff
 
 
 def test_everything_may_go_and_nothing_else_does(folder: Path, tmp_path: Path) -> None:
