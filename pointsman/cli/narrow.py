@@ -21,7 +21,7 @@ def check(
     graph: Annotated[list[str] | None, typer.Argument(metavar="[GRAPH]...", help="Keys of langgraph.json, or FILE:VAR; else all.")] = None,
     json: Json = False,
 ) -> None:
-    """Say what is wrong or odd about workflows, their policies and their tools.
+    """Say what is wrong or odd about workflows, their policies, tools and agents.
 
     Runs nothing and needs no database. Exit code 1 where there is a finding.
     """
@@ -48,7 +48,7 @@ def check(
 
 
 def _findings(project: Project, name: str) -> list[dict[str, Any]]:
-    from pointsman.check import lint
+    from pointsman.check import lint, unmeant
     from pointsman.errors import UnsafeGraph
 
     try:
@@ -60,7 +60,8 @@ def _findings(project: Project, name: str) -> list[dict[str, Any]]:
     contracts = {one.name: one for part in loaded.parts for contract in part.contracts for one in contract.family()}
     chosen = {contract.name for part in loaded.parts if part.kind == "agent" for contract in part.contracts}
     tools = [{"what": f"tool {finding}", "wrong": False} for finding in lint(contracts.values(), chosen=chosen)]
-    return [{"what": f"policy, {finding}", "wrong": finding.wrong} for finding in loaded.lint(project.roles)] + tools
+    agents = [{"what": finding, "wrong": False} for finding in unmeant(loaded.parts, loaded.plan.rules.policy, loaded.plan.rules.limits)]
+    return [{"what": f"policy, {finding}", "wrong": finding.wrong} for finding in loaded.lint(project.roles)] + tools + agents
 
 
 Principal = Annotated[str | None, typer.Option("--principal", metavar="NAME", help="A person or service: no call is made for them.")]

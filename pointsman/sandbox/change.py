@@ -100,7 +100,7 @@ class Change(BaseModel):
 
 
 def shown(part: FileChange, old: bytes | None, was_executable: bool) -> Iterator[str]:
-    """What becomes of one file, in the lines of a diff that `git apply` takes; a line of content always begins with a sign, so none can pass for another file's head. Nothing for one that is gone already."""
+    """What becomes of one file, in the lines of a diff that `git apply` takes; a line of content always begins with a sign, so none passes for another file's head. Nothing of one that is gone."""
     if old is None and part.after is None:
         return
     yield f"diff --git a/{part.path} b/{part.path}\n"

@@ -276,18 +276,22 @@ def test_check_finds_what_is_wrong_with_a_policy_and_who_is_to_decide(project: P
     wrong += 'bad.add_node("a", lambda state: {}).add_edge(START, "a")\nbad = bad.compile()\n'
     (project.root / "graphs" / "odd.py").write_text("from graphs.bills import *\nfrom graphs.bills import flow, pay\n" + rules)
     (project.root / "graphs" / "bad.py").write_text("from graphs.bills import *\nfrom graphs.bills import pay\n" + wrong)
-    loose = "from pointsman import allow, effect, tool\n@tool\ndef push(bill: Bill) -> str:\n    'Pushes.'\n    return bill.payee\n"
+    loose = "from pointsman import agent, allow, effect, tool\n@tool\ndef push(bill: Bill) -> str:\n    'Pushes.'\n    return bill.payee\n"
     loose += 'loose = Workflow(State, name="loose", policy=Policy(allow()))\nloose.add_node("a", effect(push, reads=("bill",))).add_edge(START, "a")\n'
-    loose += 'loose = loose.add_exits("a", default=END).compile()\n'
+    loose += 'loose.add_node("b", agent(reads=("bill",), writes="bill", returns=Bill, prompt="Push.", effects=(push,), turns=60))\n'
+    loose += 'loose = loose.add_exits("a", default="b").add_exits("b", default=END).compile()\n'
     (project.root / "graphs" / "loose.py").write_text("from graphs.bills import *\nfrom graphs.bills import Bill\n" + loose)
     cases = (
-        ("odd", "odd", "no role 'chief'"),
-        ("bad", "bad", "contradicts itself"),
-        ("loose", "loose", "tool push: it does not say what it does"),
+        ("odd", ["no role 'chief'"]),
+        ("bad", ["contradicts itself"]),
+        (
+            "loose",
+            ["tool push: it does not say what it does", "agent b: it may push (execute) without anybody", "agent b: it has 60 turns"],
+        ),
     )
-    for file, variable, words in cases:
-        found = project.run("check", f"graphs/{file}.py:{variable}")
-        assert (found.code, words in " ".join(found.out.split())) == (1, True), found.out + found.err
+    for name, said in cases:
+        found = project.run("check", f"graphs/{name}.py:{name}")
+        assert (found.code, [words in " ".join(found.out.split()) for words in said]) == (1, [True] * len(said)), found.out + found.err
     declared = (project.root / "langgraph.json").rename(project.root / "elsewhere.json")
     nothing = project.run("check")
     declared.rename(project.root / "langgraph.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -11,11 +12,14 @@ from hypothesis import strategies as st
 from langgraph.graph import END, START, StateGraph
 from typing_extensions import TypedDict
 
-from pointsman import FAILED, Command, Send, Workflow, allow, code, effect, question, tool
-from pointsman.check import Shape, supersteps, unsound
+from pointsman import FAILED, Command, Limits, Send, Workflow, agent, allow, arg, ask, code, deny, effect, question, tool
+from pointsman.check import Shape, supersteps, unmeant, unsound
 from pointsman.errors import BadInput, UnsafeGraph
 from pointsman.node import Node
 from pointsman.policy import Policy
+from pointsman.policy import node as at
+from pointsman.policy.lint import PolicyWarning
+from pointsman.sandbox import Sandbox
 
 
 class State(TypedDict, total=False):
@@ -339,3 +343,75 @@ def test_a_field_that_is_read_and_that_no_state_has_is_told() -> None:
 def test_a_bound_that_lets_nothing_run_is_told() -> None:
     made = flow().add_node("a", step, max_visits=0).add_edge(START, "a").add_exits("a", limit=END)
     assert findings(made) == ["a: max_visits=0, so it would never run; let it be 1 or more, or remove the node"]
+
+
+# What an agent may do that nobody has said on purpose
+
+
+def acting(policy: Policy, whole: Limits | None = None, above: Policy | None = None, **terms: Any) -> list[str]:
+    """What is found about an agent that may apply a change, in a workflow of this policy and with these limits on the whole, within one of the policy `above`."""
+    made = Workflow(State, name="flow", policy=policy, limits=whole)
+    effects = (Sandbox("etc").apply_change, deliver)
+    made.add_node("mender", agent(reads=("name",), writes="name", returns=str, prompt="Mend it.", effects=effects, **terms))
+    made.add_edge(START, "mender").add_exits("mender", default=END)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PolicyWarning)  # of rules that others outdo: see test_policy_lint.py
+        graph = made.compile()
+    return unmeant(graph.parts, above or graph.plan.rules.policy, graph.plan.rules.limits)
+
+
+SMALL = arg("folder") == "etc"
+DELIVER = allow("deliver")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (allow(),), (allow(effect=("overwrite",)),), (allow(), ask("apply_change", when=SMALL)), (allow(), allow("apply_change", when=SMALL)),
+        (allow(when=at == "mender"),), (allow(), ask("apply_change", when=at == "other")), (allow(), ask(effect=("send",))),
+    ],
+)  # fmt: skip
+def test_an_effect_of_an_agent_that_only_a_rule_about_everything_allows(lines: tuple[Any, ...]) -> None:
+    [finding] = acting(Policy(DELIVER, *lines))
+    assert finding.startswith("agent mender: it may apply_change (overwrite) without anybody being asked, and only rule allow-2 ")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (), (allow("apply_change"),), (ask("apply_change"),), (allow(), allow("apply_change")), (allow(), ask("apply_change")), (allow(), ask()),
+        (allow(), deny(effect=("overwrite",))), (allow(), ask("apply_change", when=SMALL), allow("apply_change", when=~SMALL)),
+        (allow(when=at == "other"),), (allow(effect=("read", "send")),),
+    ],
+)  # fmt: skip
+def test_an_effect_of_an_agent_that_is_meant_or_asked_about_or_denied(lines: tuple[Any, ...]) -> None:
+    assert acting(Policy(DELIVER, *lines)) == []
+
+
+def test_each_effect_of_an_agent_counts_and_each_policy_it_stands_under() -> None:
+    assert len(acting(Policy(allow()))) == 2
+    assert acting(Policy(allow()), above=Policy(allow("deliver"), ask("apply_change"))) == []
+    assert acting(Policy(allow()), above=Policy(allow("deliver"), allow("apply_change", when=SMALL))) == []
+    assert len(acting(Policy(allow()), above=Policy(allow(), version="2"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("terms", "limits", "found"),
+    [
+        ({"turns": 10**6}, None, "1000000 turns"),
+        ({"limits": Limits(tool_calls=10**9)}, None, "1000000000 calls of tools"),
+        ({"limits": Limits(model_calls=10**6)}, Limits(tool_calls=5), "1000000 calls of models"),
+        ({"turns": 51, "limits": Limits(model_calls=10**6)}, Limits(seconds=float("inf")), "51 turns and 1000000 calls of models"),
+        ({"turns": 50}, None, ""),
+        ({"turns": 10**6}, Limits(usd=1), ""),
+        ({"turns": 10**6, "limits": Limits(tokens=10_000)}, None, ""),
+        ({"turns": 10**6}, Limits(model_calls=20), ""),
+        ({"limits": Limits(tool_calls=10**9)}, Limits(seconds=60), ""),
+        ({"limits": Limits(tool_calls=10**9)}, Limits(tool_calls=100), ""),
+        ({}, Limits(tool_calls=10**9, model_calls=10**9), ""),
+        ({}, None, ""),
+    ],
+)
+def test_an_agent_of_many_calls_needs_a_cap_on_what_they_cost(terms: dict[str, Any], limits: Limits | None, found: str) -> None:
+    told = acting(Policy(), limits, **terms)
+    assert [finding.partition(" has ")[2].partition(", and nothing caps")[0] for finding in told] == ([found] if found else [])
