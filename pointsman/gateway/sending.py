@@ -100,7 +100,7 @@ class Sending:
             gate.strike(revocation)
             raise await self._withdrawn(request, step, found, revocation.denial(decided).reason)
         if not request.is_effect or request.keyed:
-            return await self._send_again(request, step, found)
+            return await self._send_again(request, step, found, doubtful=request.is_effect)
         if request.probe is None:
             if found.outcome is None:
                 await self._unknown(
@@ -112,7 +112,7 @@ class Sending:
         draft = gate.journal.draft("call.reconciled", step.position, payloads=payloads, call=found.call, happened=happened, by="probe")
         await gate.append(draft)
         if not happened:
-            return await self._send_again(request, step, found)
+            return await self._send_again(request, step, found, doubtful=False)
         step.account.settle(found.call, request.worst)
         return request.revive(tree)
 
@@ -142,7 +142,7 @@ class Sending:
             await self._unknown(step, found.call, why, Spend(tool_calls=1))
         return _unknown_error(replace(request, keyed=False, probe=None), step, found.call, why)
 
-    async def _send_again(self, request: Request, step: Step, found: Recorded) -> Any:
+    async def _send_again(self, request: Request, step: Step, found: Recorded, *, doubtful: bool) -> Any:
         fields = {
             **{name: value for name, value in found.fields.items() if name not in ("approval", "outcome", "error")},
             "attempt": step.attempt,
@@ -152,33 +152,26 @@ class Sending:
             self._gateway.journal.draft("call.intent", step.position, payloads={"request": found.digest}, **fields),
             begins=self._gateway.permits.begun(request, step, again=True),
         )
-        return await self._perform(request, step, found.call, found.fields["key"])
+        return await self._perform(request, step, found.call, found.fields["key"], doubtful=doubtful)
 
-    async def _perform(self, request: Request, step: Step, call: str, key: str) -> Any:
+    async def _perform(self, request: Request, step: Step, call: str, key: str, *, doubtful: bool = False) -> Any:
         # Before the lease is looked at: between that look and the call nothing waits.
         async with room() if request.plain else nullcontext():
             self._gateway.lease.check()
-            return await self._performed(request, step, call, key)
+            return await self._performed(request, step, call, key, doubtful=doubtful)
 
-    async def _performed(self, request: Request, step: Step, call: str, key: str) -> Any:
+    async def _performed(self, request: Request, step: Step, call: str, key: str, *, doubtful: bool) -> Any:
         gate = self._gateway
         begun = gate.clock.monotonic()
         try:
             answer = await self._answer(request, key)
             tree = _kept(answer, request.result_bytes) if request.is_effect else canonical.encode(answer)
             read = None if request.is_effect else request.revive(tree)
-        except ToolFailed as error:
-            error.what = error.what[:_SAID]
-            await self._failed(step, call, error, self._spent(request, begun, error))
-            raise
         except Exception as error:
-            what = f"no answer within {request.timeout} s" if isinstance(error, TimeoutError) else named(error)
-            if request.is_effect:
-                await self._unknown(step, call, what, self._spent(request, begun))
-                raise _unknown_error(request, step, call, what) from error
-            failed = ToolFailed(f"{request.target} failed: {what}", step=step.position)
-            await self._failed(step, call, failed, self._spent(request, begun))
-            raise failed from error
+            ended = await self._ended(request, step, call, begun, error, doubtful=doubtful)
+            if ended is error:
+                raise
+            raise ended from error
         spent = self._spent(request, begun, tree)
         payloads = {"result": gate.journal.payload_of(tree)}
         await gate.append(
@@ -186,6 +179,25 @@ class Sending:
         )
         await self._settle(step, call, spent)
         return request.revive(tree) if request.is_effect else read
+
+    async def _ended(
+        self, request: Request, step: Step, call: str, begun: float, error: Exception, *, doubtful: bool
+    ) -> ToolFailed | OutcomeUnknown:
+        """A sending that gave no result goes on record: what to raise.
+
+        Of an effect in doubt none settles anything: that this one was refused, or never left, says nothing of the one before it.
+        """
+        if isinstance(error, ToolFailed) and not doubtful:
+            error.what = error.what[:_SAID]
+            await self._failed(step, call, error, self._spent(request, begun, error))
+            return error
+        what = f"no answer within {request.timeout} s" if isinstance(error, TimeoutError) else named(error)
+        if request.is_effect:
+            await self._unknown(step, call, what, self._spent(request, begun))
+            return _unknown_error(request, step, call, what, again=doubtful)
+        failed = ToolFailed(f"{request.target} failed: {what}", step=step.position)
+        await self._failed(step, call, failed, self._spent(request, begun))
+        return failed
 
     async def _answer(self, request: Request, key: str) -> Any:
         """What the outside says. Raises `Unavailable` where its breaker is open: nothing was sent."""
@@ -269,8 +281,9 @@ def recorded_error(found: Recorded, told: dict[str, str]) -> PointsmanError:
     return error
 
 
-def _unknown_error(request: Request, step: Step, call: str, what: str = "") -> OutcomeUnknown:
-    error = in_doubt(request.target, step.position, call, what)
+def _unknown_error(request: Request, step: Step, call: str, what: str = "", *, again: bool = False) -> OutcomeUnknown:
+    error = in_doubt(request.target, step.position, call, f"sending it again failed: {what}" if again else what)
+    error.undone = "nothing that follows from it was done" if again else error.undone
     error.remedy = "resume: it is safe to send again under its key" if request.keyed else error.remedy
     error.retryable = request.keyed or request.probe is not None
     return error

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import RetryPolicy, TimeoutPolicy
+from typing_extensions import TypedDict
 
-from pointsman import Policy, allow, ask, code, effect, tool
+from pointsman import FAILED, Policy, allow, ask, code, effect, tool
+from pointsman.breaker import Breaker
 from pointsman.errors import BadInput, Conflict, LeaseHeld, NotFound, PointsmanError, Refused, Unavailable
 from pointsman.evaluation.journaled import trace_of
 from pointsman.evaluation.replay import replay
@@ -18,6 +20,11 @@ from tests.acceptance.fenced import FOUND, fenced
 from tests.acceptance.world import ALL, OpenRuns, State, World, approve_all, error_of, flow, go, line, outcomes, output, plain, told
 
 pytestmark = pytest.mark.anyio
+
+
+class Amount(TypedDict, total=False):
+    amount: int
+    receipt: str
 
 
 @tool(effect="read", timeout=0.05, result_bytes=100)
@@ -210,12 +217,66 @@ async def test_word_of_a_call_is_taken_once_and_only_where_it_can_be_true(open_r
         assert not await verify(runs.owner.store, run.run_id)
 
 
-async def test_a_call_that_was_sent_again_and_refused_is_not_made_a_third_time(open_runs: OpenRuns, world: World) -> None:
-    """Its try is the one it was refused in, not the one it was begun in: the step that asks about something else afterwards is given the refusal back."""
-    t = world.tools()
+@pytest.mark.parametrize("where", ["agent", "effect", "retried"])
+@pytest.mark.parametrize("how", ["unavailable", "refused", "breaker"])
+async def test_an_effect_in_doubt_stays_so_however_sending_it_again_fails(open_runs: OpenRuns, world: World, where: str, how: str) -> None:
+    """That this sending was refused, or never left, says nothing of the one before it: an agent that heard "failed" would pay once more, under another key."""
+    paid: set[str] = set()
+    well = False
 
     @tool(effect="submit", key="key")
-    async def shaky(amount: int, key: str) -> str:
+    async def give_back(amount: int, key: str) -> str:
+        """Pay back."""
+        world.calls.append(("give_back", amount))
+        return "back"
+
+    @tool(effect="submit", key="key", compensate=give_back, breaker=Breaker(failures=1, seconds=0.2) if how == "breaker" else None)
+    async def pay(amount: int, key: str) -> str:
+        """Pay, once for each key, and have the first answer lost."""
+        if not well and paid:
+            raise Refused("a call of this key is in progress") if how == "refused" else Unavailable("it is down")
+        paid.add(key)
+        if not well:
+            raise OSError("lost")
+        return "paid"
+
+    model = ScriptedModel([calls(("pay", {"amount": 1})), FOUND])
+    node = effect(pay, reads=("amount",), writes="receipt")
+    retry = {"retry_policy": RetryPolicy(initial_interval=0.001, jitter=False, max_attempts=2)} if where == "retried" else {}
+    one = flow(state=Amount)
+    one.add_node("post", node, **retry)
+    one.add_edge(START, "post").add_exits("post", done=END, default=FAILED)
+    graph = fenced(model, policy=ALL, effects=(pay,)) if where == "agent" else one.compile()
+    async with open_runs(graph) as runs:
+        run, _ = await go(runs, {"text": "x"} if where == "agent" else {"amount": 1})
+        await runs.resume(run)
+        summary = await run.settled()
+        assert (summary.state, summary.retryable, (await error_of(runs, run))["type"]) == ("parked", True, "OutcomeUnknown")
+        well = True
+        await asyncio.sleep(0.3 if how == "breaker" else 0)  # a breaker lets it try again then
+        await runs.resume(run)
+        assert ((await run.settled()).state, len(paid)) == ("done", 1)
+        sent = {event.fields["call"] for event in await told(runs, run, "call.intent", target="pay")}
+        ends = [event.fields["outcome"] for event in await told(runs, run, "call.outcome") if event.fields["call"] in sent]
+        assert (len(sent), set(ends[:-1]), ends[-1]) == (1, {"unknown"}, "done")
+        if where == "agent":
+            assert len(model.seen) == 2
+        again = await replay(runs.graph("flow"), await trace_of(runs, run))
+        assert again.identical, again.data()
+        undoing = await runs.compensate(run, by="lee", reason="not owed")
+        assert ((await undoing.settled()).state, world.asked("give_back")) == ("done", [1])
+        assert not await verify(runs.owner.store, run.run_id)
+
+
+async def test_a_call_that_did_not_happen_and_is_then_refused_has_failed(open_runs: OpenRuns, world: World) -> None:
+    """Sent after the outside said that it did not happen, it is a first sending; the step that asks about something else afterwards is given the refusal back."""
+    t = world.tools()
+
+    async def find(amount: int) -> None:
+        """Say that it did not happen."""
+
+    @tool(effect="submit", reconcile=find)
+    async def shaky(amount: int) -> str:
         """Have the first answer lost, and refuse from then on."""
         world.calls.append(("shaky", amount))
         raise OSError("lost") if world.count("shaky") == 1 else Refused("no")

@@ -97,6 +97,21 @@ async def test_an_answer_that_never_came_leaves_the_effect_unknown_until_the_nex
     await replays("keyed", seen)
 
 
+async def test_an_effect_in_doubt_is_not_settled_by_an_outside_that_refuses_it_after_the_kill(
+    crew: Crew, outside: Outside, url: str
+) -> None:
+    crew.send("keyed", "run", input=TO, switch=AFTER_IT_HAPPENED).killed()
+    outside.plan("deliver", refuse=True)
+    assert crew.send("keyed", "run", input=TO).finished()["states"] == {"run": "parked"}
+    outside.plan("deliver")
+    assert crew.send("keyed", "run", input=TO, resume=True).finished()["states"] == {"run": "done"}
+    async with Store.open(url) as store:
+        seen = (await look(store, outside, "keyed", "run"))["run"]
+    ends = [event.fields["outcome"] for event in seen.events if event.kind == "call.outcome"]
+    assert (ends, seen.applied("deliver"), seen.output["receipts"]) == (["unknown", "done"], [1], ["x"])
+    await replays("keyed", seen)
+
+
 async def test_a_cap_is_never_passed_however_often_the_process_dies(crew: Crew, outside: Outside, url: str) -> None:
     order = {"input": {"items": ["a", "b", "c", "d", "e"]}}
     undisturbed = crew.send("capped", "undisturbed", **order).finished()

@@ -25,7 +25,12 @@ def points(commits: list[Any]) -> dict[str, dict[str, Any]]:
 def once(seen: Seen, meant: Seen, extra: int = 0) -> None:
     assert (seen.state, seen.faults, seen.output) == ("done", [], meant.output), seen.key
     assert (seen.applied("deliver"), seen.applied("fragile")) == ([1], [1]), seen.key
-    assert seen.digest == meant.digest, f"{seen.key}:\n{seen.record}\n{meant.record}"
+    if any(
+        event.fields.get("outcome") == "unknown" for event in seen.events
+    ):  # in flight at a death: its refusal was not one, and it is one call
+        assert [call["outcome"] for call in seen.record["steps"]["fragile@1"]["calls"]] == ["done"], seen.key
+    else:
+        assert seen.digest == meant.digest, f"{seen.key}:\n{seen.record}\n{meant.record}"
     steps = [event.position for event in seen.events if event.kind == "step.finished"]
     assert sorted(steps) == sorted(set(steps)), f"{seen.key}: a finished step was executed again: {steps}"
 
