@@ -16,6 +16,8 @@ from langchain.agents.middleware import (
     SummarizationMiddleware,
     TodoListMiddleware,
     ToolRetryMiddleware,
+    wrap_model_call,
+    wrap_tool_call,
 )
 from langchain_core.messages import AIMessage
 from langgraph.types import RetryPolicy
@@ -350,6 +352,8 @@ async def test_a_jump_to_the_tools_meets_the_same_gate(open_runs: OpenRuns, worl
     ({"middleware": (ModelCallLimitMiddleware(run_limit=1),)}, "ModelCallLimitMiddleware"),
     ({"middleware": (TodoListMiddleware(),)}, "write_todos"),
     ({"middleware": ("x",)}, "no middleware"),
+    ({"middleware": (wrap_tool_call(lambda request, handler: handler(request)),)}, "write it async: awrap_tool_call"),
+    ({"middleware": (wrap_model_call(lambda request, handler: handler(request)),)}, "write it async: awrap_model_call"),
     ({"turns": 0}, "turns"),
     ({"turns": math.inf}, "whole numbers"),
     ({"agents": {"helper@1/x": triage(None)}}, "no position can hold"),

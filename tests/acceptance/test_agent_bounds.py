@@ -40,6 +40,16 @@ async def test_a_turns(open_runs: OpenRuns, world: World) -> None:
     assert len(ran.told("limit.reached")) == 2  # the call of the last turn, and the turn after it
 
 
+async def test_a_turns_that_a_middleware_answers_count_too(open_runs: OpenRuns, world: World) -> None:
+    class Invents(AgentMiddleware[Any, Any]):
+        async def awrap_model_call(self, request: Any, handler: Any) -> Any:
+            return calls(("look", {"x": len(request.messages)}))
+
+    model = ScriptedModel([FOUND])
+    ran = await ended(open_runs, fenced(model, tools=(world.tools().look,), middleware=(Invents(),), turns=3))
+    assert (ran.exit, model.seen, world.count("look")) == ("limit", [], 2)
+
+
 async def test_a_the_last_turn_can_still_answer(open_runs: OpenRuns, world: World) -> None:
     model = ScriptedModel(lambda messages, offered: calls(("look", {"x": len(messages)})) if offered else FOUND)
     ran = await ended(open_runs, fenced(model, tools=(world.tools().look,), turns=3))

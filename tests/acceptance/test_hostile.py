@@ -3,12 +3,27 @@
 import asyncio
 import contextlib
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
 import pytest
+from langchain.agents.middleware import (
+    AgentMiddleware,
+    ClearToolUsesEdit,
+    ContextEditingMiddleware,
+    LLMToolEmulator,
+    LLMToolSelectorMiddleware,
+    ModelFallbackMiddleware,
+    ModelRetryMiddleware,
+    PIIMiddleware,
+    ProviderToolSearchMiddleware,
+    SummarizationMiddleware,
+    ToolErrorMiddleware,
+    ToolRetryMiddleware,
+)
 from langchain_core.messages import AIMessage, ToolCall
 from langgraph.graph import END, START
 from typing_extensions import TypedDict
@@ -127,6 +142,87 @@ async def test_hostile_models_in_an_agent_below(open_runs: OpenRuns, world: Worl
             asked, told = attempts(ran)
             assert asked - 1 == told, name  # the first call was for the agent below
     assert world.calls == []
+
+
+READING: dict[str, Callable[[Any], tuple[Any, ...]]] = {
+    "selector": lambda model: (LLMToolSelectorMiddleware(),),
+    "selector of its own": lambda model: (LLMToolSelectorMiddleware(model=model, max_retries=0, always_include=["look"]),),
+    "emulator": lambda model: (LLMToolEmulator(tools=["look", "pay"], model=model),),
+    "summary": lambda model: (SummarizationMiddleware(model=model, trigger=("messages", 2), keep=("messages", 1)),),
+    "block": lambda model: (PIIMiddleware("any", detector="[a-z0-9]+", strategy="block", apply_to_input=False, apply_to_output=True),),
+    "others": lambda model: (
+        ModelFallbackMiddleware(model),
+        ModelRetryMiddleware(max_retries=1, initial_delay=0, jitter=False, on_failure="error"),
+        ContextEditingMiddleware(edits=[ClearToolUsesEdit(trigger=1, keep=0)]),
+        ProviderToolSearchMiddleware(),
+        ToolErrorMiddleware(lambda error, request: str(error)[:100]),
+        ToolRetryMiddleware(max_retries=1, initial_delay=0, jitter=False, on_failure="error"),
+    ),
+}
+"""What of LangChain's middleware an agent takes, around hostile models, and asking some of their own."""
+
+
+@pytest.mark.parametrize("reading", READING.values(), ids=list(READING))
+async def test_hostile_models_in_langchains_middleware(open_runs: OpenRuns, world: World, reading: Callable[[Any], Any]) -> None:
+    """What a middleware of LangChain's raises over what a model said is an exit of the agent too."""
+    t = world.tools()
+    scripts = hostile_models(("pay", "amount"), times=5)
+    graphs = [
+        fenced(
+            ScriptedModel(said),
+            policy=READS,
+            effects=(t.pay,),
+            tools=(t.look,),
+            turns=2,
+            name=name,
+            middleware=reading(ScriptedModel(said)),
+        )
+        for name, said in scripts.items()
+    ]
+    async with open_runs(*graphs) as runs:
+        for name in scripts:
+            run, summary = await go(runs, {"text": "x"}, graph=name)
+            assert summary.state == "done", (name, await run.why())
+            ran = await seen(runs, run)
+            assert (ran.exit in ENDS, len(ran.reason) < 1_000) == (True, True), name
+    assert world.calls == []
+
+
+SELECTIONS = {
+    "no tool": {"tools": ["wire"]},
+    "no list": {"tools": None},
+    "a number": {"tools": 7},
+    "no JSON": "{",
+}
+
+
+@pytest.mark.parametrize("said", SELECTIONS.values(), ids=list(SELECTIONS))
+async def test_a_selection_that_is_none_ends_the_agent(open_runs: OpenRuns, world: World, said: Any) -> None:
+    selector = LLMToolSelectorMiddleware(model=ScriptedModel([calls(("ToolSelectionResponse", said))]))
+    ran = await ended(open_runs, fenced(ScriptedModel([FOUND]), tools=(world.tools().look,), middleware=(selector,)))
+    assert (ran.exit, "did not fit" in ran.reason) == ("unavailable", True)
+
+
+async def test_a_bug_in_the_projects_own_middleware_parks(open_runs: OpenRuns, world: World) -> None:
+    """Nothing is lost, and the code can be mended: also in a function that one of LangChain's calls."""
+
+    class Buggy(AgentMiddleware[Any, Any]):
+        async def awrap_model_call(self, request: Any, handler: Any) -> Any:
+            raise ValueError("planted")
+
+    class Unwritten(AgentMiddleware[Any, Any]):
+        async def awrap_model_call(self, request: Any, handler: Any) -> Any:
+            return await super().awrap_model_call(request, handler)
+
+    def detector(text: str) -> Any:
+        raise ValueError("planted")
+
+    own = {"own": Buggy(), "not written": Unwritten(), "given": PIIMiddleware("any", detector=detector)}
+    graphs = [fenced(ScriptedModel([FOUND]), name=name, middleware=(given,)) for name, given in own.items()]
+    async with open_runs(*graphs) as runs:
+        for name in own:
+            run, summary = await go(runs, {"text": "x"}, graph=name)
+            assert (summary.state, "did not fit" in await run.why()) == ("parked", False), name
 
 
 async def test_hostile_models_in_an_infer_node(open_runs: OpenRuns, world: World) -> None:

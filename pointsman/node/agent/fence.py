@@ -117,7 +117,8 @@ class Inside(AgentMiddleware[Any, Any]):
         step = running.gateway.steps.here()
         is_task = name in running.agents
         wanted = attempt.task(name, arguments) if is_task else attempt.request(name, arguments, running.contracts.get(name))
-        step.closed = running.over if running.progress.turn() >= running.terms.turns else ""
+        turn = max(running.progress.turn(), visit_of(step.position))  # a middleware may have answered without asking the model
+        step.closed = running.over if turn >= running.terms.turns else ""
         times = running.progress.repeats(wanted.target, running.gateway.journal.payload_of(wanted.public), step.position)
         step.closed = step.closed or (f"agent {running.name} has made this call before, {REPEATS - 1} times" if times >= REPEATS else "")
         if is_task and not (wanted.invalid or step.closed):

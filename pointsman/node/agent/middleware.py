@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import traceback
 from collections.abc import Iterator, Sequence
 from types import FunctionType
 from typing import Any
@@ -18,7 +19,7 @@ from langchain_core.runnables import Runnable
 from pydantic import BaseModel
 
 from pointsman import canonical
-from pointsman.errors import BadInput
+from pointsman.errors import BadInput, PointsmanError
 from pointsman.model import controlled, model_data
 from pointsman.tool import Tool
 
@@ -27,6 +28,15 @@ _OWNED: tuple[tuple[type[Any], str], ...] = (
     (ModelCallLimitMiddleware, "give limits=Limits(model_calls=…): they count retries, and a crash or a resume does not reset them"),
     (ToolCallLimitMiddleware, "give limits=Limits(tool_calls=…): they count retries, and a crash or a resume does not reset them"),
 )
+
+_LANGCHAIN = "langchain.agents.middleware."
+"""Where LangChain's middleware stands; its `types` are what everybody's is made of."""
+
+_READERS = ("langchain_core", "pydantic", "json")
+"""Packages by which LangChain's middleware reads an answer: what they raise is said of the answer too."""
+
+REASON = 500
+"""Characters of a middleware's own words that a route keeps: they may repeat a whole answer."""
 
 
 def taken(middleware: Sequence[Any], *, timeout: float, max_tokens: int) -> tuple[list[AgentMiddleware[Any, Any]], list[BaseChatModel]]:
@@ -45,11 +55,38 @@ def taken(middleware: Sequence[Any], *, timeout: float, max_tokens: int) -> tupl
                 f"{given.name} brings tools without a contract: {', '.join(foreign)}",
                 remedy="make them with pointsman's @tool and give them in tools= or effects=",
             )
+        _check_async(given)
         fenced = copy.copy(given)
         for name, value in vars(given).items():
             setattr(fenced, name, _fenced(value, models, timeout, max_tokens))
         copies.append(fenced)
     return copies, models
+
+
+def _check_async(given: AgentMiddleware[Any, Any]) -> None:
+    for name in ("wrap_model_call", "wrap_tool_call"):
+        own = [getattr(type(given), hook) is not getattr(AgentMiddleware, hook) for hook in (name, f"a{name}")]
+        if own == [True, False]:
+            raise BadInput(
+                f"{given.name} has a {name} and no a{name}: an agent is run asynchronously and could not call it",
+                remedy=f"write it async: a{name}, or @{name} on an async function",
+            )
+
+
+def misled(error: Exception) -> str | None:
+    """What LangChain's own middleware says of an answer that it can make nothing of; None for every other error.
+
+    Told by where it was raised: an error of the project's own code (its middleware, a function that it gave to one of LangChain's) is a bug,
+    which parks the run until it is mended.
+    """
+    modules = (str(frame.f_globals.get("__name__", "")) for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))))
+    raised = next((module for module in modules if module.partition(".")[0] not in _READERS), "")
+    if isinstance(error, PointsmanError) or not raised.startswith(_LANGCHAIN) or raised == f"{_LANGCHAIN}types":
+        return None
+    try:
+        return f"{type(error).__name__}: {error}"[:REASON]
+    except Exception:  # noqa: BLE001 - an error may have no words
+        return type(error).__name__
 
 
 def settings(given: Any) -> Iterator[Any]:

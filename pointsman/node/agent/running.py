@@ -148,6 +148,11 @@ class Running:
             return Outcome({}, exit="denied", reason=error.what, decided_by="rule")
         except ToolFailed as error:
             return Outcome({}, exit="unavailable", reason=error.what)
+        except Exception as error:
+            said = middleware.misled(error)
+            if said is None:
+                raise
+            return Outcome({}, exit="unavailable", reason=f"the answer of a model did not fit the middleware that asked for it: {said}")
 
     def _config(self, config: RunnableConfig) -> RunnableConfig:
         """The config of its graph: its own bound on supersteps, and the same namespace however often LangGraph tries the node, so that it goes on where it was."""
