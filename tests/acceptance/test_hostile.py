@@ -25,6 +25,7 @@ from langchain.agents.middleware import (
     ToolRetryMiddleware,
 )
 from langchain_core.messages import AIMessage, ToolCall
+from langchain_core.output_parsers import JsonOutputParser
 from langgraph.graph import END, START
 from typing_extensions import TypedDict
 
@@ -201,6 +202,19 @@ async def test_a_selection_that_is_none_ends_the_agent(open_runs: OpenRuns, worl
     selector = LLMToolSelectorMiddleware(model=ScriptedModel([calls(("ToolSelectionResponse", said))]))
     ran = await ended(open_runs, fenced(ScriptedModel([FOUND]), tools=(world.tools().look,), middleware=(selector,)))
     assert (ran.exit, "did not fit" in ran.reason) == ("unavailable", True)
+
+
+class Parsed(ScriptedModel):
+    """A model whose typed answers LangChain parses, as it does those of providers that take a schema."""
+
+    def with_structured_output(self, schema: Any, **options: Any) -> Any:
+        return self | JsonOutputParser()
+
+
+async def test_a_selection_that_cannot_be_parsed_ends_the_agent(open_runs: OpenRuns, world: World) -> None:
+    selector = LLMToolSelectorMiddleware(model=Parsed([AIMessage("look, of course")]))
+    ran = await ended(open_runs, fenced(ScriptedModel([FOUND]), tools=(world.tools().look,), middleware=(selector,)))
+    assert (ran.exit, "OutputParserException" in ran.reason) == ("unavailable", True)
 
 
 async def test_a_bug_in_the_projects_own_middleware_parks(open_runs: OpenRuns, world: World) -> None:

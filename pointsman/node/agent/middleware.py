@@ -32,8 +32,8 @@ _OWNED: tuple[tuple[type[Any], str], ...] = (
 _LANGCHAIN = "langchain.agents.middleware."
 """Where LangChain's middleware stands; its `types` are what everybody's is made of."""
 
-_READERS = ("langchain_core", "pydantic", "json")
-"""Packages by which LangChain's middleware reads an answer: what they raise is said of the answer too."""
+_READERS = ("langchain_core", "pydantic", "json", "asyncio", "concurrent")
+"""Packages by which LangChain's middleware reads an answer, in a thread too: what they raise is said of the answer."""
 
 REASON = 500
 """Characters of a middleware's own words that a route keeps: they may repeat a whole answer."""
