@@ -15,6 +15,9 @@ from pointsman.gateway.steps import REFUSALS
 
 T = TypeVar("T")
 
+_left: set[asyncio.Task[Any]] = set()
+"""Bodies that were left behind: whoever catches everything would go on for ever if it were collected, in the midst of whatever the process does then."""
+
 
 async def bounded(body: Coroutine[Any, Any, T], gateway: Gateway, step: Step) -> T:
     """What a body gives. Raises `LimitReached` where its step has been refused too much; one that catches even that is left behind, and waits for ever.
@@ -31,6 +34,8 @@ async def bounded(body: Coroutine[Any, Any, T], gateway: Gateway, step: Step) ->
             task.cancel()
     if not task.done():
         task.cancel()
+        _left.add(task)
+        task.add_done_callback(_left.discard)
         task.add_done_callback(lambda late: late.cancelled() or late.exception())
     elif not step.enough:
         return task.result()
