@@ -136,12 +136,16 @@ STRAYED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("harm", HARM)
-async def test_what_was_done_to_a_record_is_named(open_runs: OpenRuns, world: World, url: str, harm: str) -> None:
+def asked_about(world: World) -> Any:
+    """One payment, made once somebody has said yes."""
     graph = flow(policy=ASK_PAY)
     graph.add_node("post", effect(world.tools().pay, reads=("amount",), writes="receipt"))
-    graph.add_edge(START, "post").add_exits("post", done=END, default=END)
-    async with open_runs(graph.compile()) as runs:
+    return graph.add_edge(START, "post").add_exits("post", done=END, default=END).compile()
+
+
+@pytest.mark.parametrize("harm", HARM)
+async def test_what_was_done_to_a_record_is_named(open_runs: OpenRuns, world: World, url: str, harm: str) -> None:
+    async with open_runs(asked_about(world)) as runs:
         run, _ = await go(runs, {"amount": 5})
         await approve_all(runs, run)
         assert await verify(runs.owner.store, run.run_id) == []
@@ -157,10 +161,7 @@ async def test_what_was_done_to_a_record_is_named(open_runs: OpenRuns, world: Wo
 
 @pytest.mark.parametrize("harm", STRAYED)
 async def test_a_table_that_says_otherwise_than_the_record_is_named(open_runs: OpenRuns, world: World, url: str, harm: str) -> None:
-    graph = flow(policy=ASK_PAY)
-    graph.add_node("post", effect(world.tools().pay, reads=("amount",), writes="receipt"))
-    graph.add_edge(START, "post").add_exits("post", done=END, default=END)
-    async with open_runs(graph.compile()) as runs:
+    async with open_runs(asked_about(world)) as runs:
         run, _ = await go(runs, {"amount": 5}, key="number 5")
         assert await verify(runs.owner.store, run.run_id) == []
         await approve_all(runs, run)

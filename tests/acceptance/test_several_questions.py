@@ -84,14 +84,18 @@ async def test_a_swallowed_question_still_stops_the_step(open_runs: OpenRuns, wo
         assert sorted(world.asked("pay")) == [10, 20]
 
 
-async def test_the_first_of_two_branches_that_is_approved_goes_on_without_the_other(open_runs: OpenRuns, world: World) -> None:
-    t = world.tools()
-    graph = flow(policy=Policy(allow(), ask("pay")))
+def paying_twice(world: World) -> Any:
+    """Two branches side by side, each of which pays once somebody has said yes."""
+    pay, graph = world.tools().pay, flow(policy=Policy(allow(), ask("pay")))
     for name in ("one", "two"):
-        graph.add_node(name, effect(t.pay, reads=("amount",), writes="receipt" if name == "one" else "note"))
+        graph.add_node(name, effect(pay, reads=("amount",), writes="receipt" if name == "one" else "note"))
         graph.add_edge(START, name)
         graph.add_exits(name, done=END, default=END)
-    async with open_runs(graph.compile()) as runs:
+    return graph.compile()
+
+
+async def test_the_first_of_two_branches_that_is_approved_goes_on_without_the_other(open_runs: OpenRuns, world: World) -> None:
+    async with open_runs(paying_twice(world)) as runs:
         run, _ = await go(runs, {"amount": 5})
         first, second = await open_items(runs, run)
         assert {first.node, second.node} == {"one", "two"}
@@ -104,14 +108,8 @@ async def test_the_first_of_two_branches_that_is_approved_goes_on_without_the_ot
 
 
 async def test_a_decision_while_another_branch_is_under_way_is_gone_on_with(open_runs: OpenRuns, world: World) -> None:
-    t = world.tools()
     world.delay = lambda _: 0.3
-    graph = flow(policy=Policy(allow(), ask("pay")))
-    for name in ("one", "two"):
-        graph.add_node(name, effect(t.pay, reads=("amount",), writes="receipt" if name == "one" else "note"))
-        graph.add_edge(START, name)
-        graph.add_exits(name, done=END, default=END)
-    async with open_runs(graph.compile()) as runs:
+    async with open_runs(paying_twice(world)) as runs:
         run, _ = await go(runs, {"amount": 5})
         first, second = await open_items(runs, run)
         await runs.approve(first, by="dana")
