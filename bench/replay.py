@@ -18,6 +18,7 @@ from typing import Any
 from langgraph.graph import END, START
 from typing_extensions import TypedDict
 
+from evals.measuring import measuring_data
 from guards.airline import every_write_asks
 from pointsman import Context, Policy, Runs, Workflow, allow, code, effect, tool
 from pointsman.evaluation.backtest import Proposal, backtest
@@ -110,7 +111,7 @@ def measure(runs: int, traces: int, workers: int | None) -> dict[str, float]:
 
 def airline() -> dict[str, float]:
     """How long it takes to back-test the airline's recorded runs; nothing without the data."""
-    file = Path(os.environ.get("POINTSMAN_DATA", "../shared/data")) / "airline" / "recorded-runs.json.gz"
+    file = measuring_data() / "airline" / "recorded-runs.json.gz"
     if not file.is_file():
         return {}
     began = time.perf_counter()

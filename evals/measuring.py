@@ -14,7 +14,7 @@ from typing import Any
 def measuring_data() -> Path:
     """The folder of the measuring data: `POINTSMAN_DATA`, else `../shared/data` beside the repository."""
     default = Path(__file__).resolve().parents[2] / "shared" / "data"
-    return Path(os.environ.get("POINTSMAN_DATA", default))
+    return Path(os.environ.get("POINTSMAN_DATA") or default)
 
 
 def measured(

@@ -39,6 +39,7 @@ _has_room: ContextVar[bool] = ContextVar("pointsman_room", default=False)
 _rooms: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 _idle: list[SimpleQueue[Job]] = []
 _left: set[Job] = set()
+_gone: set[asyncio.Task[Any]] = set()
 
 
 def is_async(function: Callable[..., Any]) -> bool:
@@ -119,6 +120,13 @@ async def in_thread(function: Callable[..., T], /, *args: Any, **given: Any) -> 
         if ended.is_set():
             _left.discard(job)
         raise
+
+
+def leave(task: asyncio.Task[Any]) -> None:
+    """Wait for a task no more. It is kept: what catches everything would go on for ever if it were collected, in the midst of whatever the process does then."""
+    _gone.add(task)
+    task.add_done_callback(_gone.discard)
+    task.add_done_callback(lambda late: late.cancelled() or late.exception())
 
 
 def _tell(answer: asyncio.Future[T], result: T, error: BaseException | None) -> None:

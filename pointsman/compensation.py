@@ -107,9 +107,9 @@ async def begun(owner: Owner, graph: Controlled, run_id: str, *, by: str, reason
         events = await run.events()
         begun_before = next((event for event in events if event.kind == "run.compensated"), None)
         if begun_before is not None:
-            return await standing(owner.store, begun_before.fields["run"])
-        await claim(owner, await standing(owner.store, run_id))  # not taken: it says whether somebody still has the run
-        given = _undoing(graph, run_id, events, await payloads_of(owner.store, run_id), reason)
+            return await standing(run.tx, begun_before.fields["run"])
+        await claim(owner, await standing(run.tx, run_id))  # not taken: it says whether somebody still has the run
+        given = _undoing(graph, run_id, events, await payloads_of(run.tx, run_id), reason)
         row = await accept(owner, plan.name, plan.schema, given, key=run_id, by=by, within=run.tx)
         payloads = {"reason": await run.keep(reason)} if reason else {}
         await run.append(draft_event("run.compensated", owner.clock, payloads=payloads, run=row["run_id"], by=by))
@@ -119,7 +119,7 @@ async def begun(owner: Owner, graph: Controlled, run_id: str, *, by: str, reason
 def _undoing(graph: Controlled, run_id: str, events: list[Event], payloads: Mapping[str, Any], reason: str) -> dict[str, Any]:
     """What a compensation of a run begins with. Raises `Conflict` where it has nothing to undo, or that is not known."""
     calls = [call for call in Tape(events).all() if call.effect not in WORLD_UNCHANGED]
-    open_ = [call for call in calls if call.outcome in (None, "unknown")]
+    open_ = [call for call in calls if call.in_doubt]
     if open_:
         raise Conflict(
             f"whether {open_[0].target} happened is not known",

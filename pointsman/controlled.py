@@ -18,6 +18,7 @@ from pointsman.policy.lint import Finding, lint
 from pointsman.principal import Roles
 from pointsman.segment import ADVANCE, Plan, Segment
 from pointsman.served import enter, shown_by
+from pointsman.tool import Contract
 
 RERUN = "__rerun__"
 """The node that a rerun's patch is written as: it has no edges, so nothing follows from the patch itself."""
@@ -46,9 +47,14 @@ class Controlled(CompiledStateGraph[Any, Any, Any, Any]):
         return lint(self.plan.rules.policy, tools=self.tools if self.knows_its_tools else None, roles=roles)
 
     @property
+    def contracts(self) -> dict[str, Contract]:
+        """The contracts of its nodes' tools, of those that show and undo what others do too, by name."""
+        return {one.name: one for part in self.parts for contract in part.contracts for one in contract.family()}
+
+    @property
     def tools(self) -> dict[str, str]:
-        """The tools of its nodes, those that show and undo what others do among them: name to effect class."""
-        return {contract.name: contract.effect for part in self.parts for one in part.contracts for contract in one.family()}
+        """Its tools: name to effect class."""
+        return {name: contract.effect for name, contract in self.contracts.items()}
 
     @property
     def agents(self) -> set[str]:

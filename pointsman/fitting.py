@@ -57,7 +57,7 @@ def fitting_arguments(
 
 def fitting_result(graph: Controlled, result: Any, tool: str) -> Any:
     """`result` as what a call of `tool` answered. Raises `BadInput` where it could not have; of a tool that is nowhere declared that is not known."""
-    contract = next((one for part in graph.parts for listed in part.contracts for one in listed.family() if one.name == tool), None)
+    contract = graph.contracts.get(tool)
     if contract is not None:
         try:
             contract.returns.validate_python(canonical.decode(canonical.encode(result)))

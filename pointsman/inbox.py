@@ -14,7 +14,6 @@ from pointsman.gateway.position import path_of
 from pointsman.gateway.tape import Tape
 from pointsman.journal import events_of
 from pointsman.lease import Owner
-from pointsman.tool import WORLD_UNCHANGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,5 +82,5 @@ def _doubts(run_id: str, graph: str, events: Sequence[Event]) -> Sequence[Doubt]
     return [
         Doubt(call.call, run_id, graph, path_of(call.position), call.target, call.position, begun[call.begun], call.again + 1)
         for call in Tape(events).all()
-        if call.outcome in (None, "unknown") and call.effect not in WORLD_UNCHANGED
+        if call.in_doubt
     ]

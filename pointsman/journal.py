@@ -276,7 +276,7 @@ async def events_of(store: Store, run_id: str, after: int = 0) -> list[Event]:
     return events_from(run_id, await store.fetch("read_events", run_id, after))
 
 
-async def payloads_of(store: Store, run_id: str, digests: Iterable[str] | None = None) -> dict[str, Any]:
+async def payloads_of(store: Store | Transaction, run_id: str, digests: Iterable[str] | None = None) -> dict[str, Any]:
     """Payloads of a run as encoded trees, by digest; all of them, or those of `digests` that are still there."""
     wanted = None if digests is None else sorted(set(digests))
     found = await (store.fetch("read_all_payloads", run_id) if wanted is None else store.fetch("read_payloads", run_id, wanted))

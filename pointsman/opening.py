@@ -19,7 +19,7 @@ from pointsman.event import GENESIS, Event, Head, Row, chained
 from pointsman.journal import MOVED, as_json, draft_event, events_of, payloads_from
 from pointsman.lease import Lease, Owner, claim
 from pointsman.schema import Schema
-from pointsman.store import Store
+from pointsman.store import Store, Transaction
 
 FINISHED = ("done", "failed", "cancelled")
 """The states a run does not leave."""
@@ -115,7 +115,7 @@ async def take(owner: Owner, advance: Advance, graph: str, version: str) -> Take
         return Taken(claimed.lease, head, branch, events, payloads_from(found) if fresh else None)
 
 
-async def standing(store: Store, run_id: str) -> Mapping[str, Any]:
+async def standing(store: Store | Transaction, run_id: str) -> Mapping[str, Any]:
     """How a run stands: its row, its head, its lease. Raises `NotFound`."""
     run = await store.one("standing", run_id)
     if run is None:

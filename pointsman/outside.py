@@ -121,7 +121,7 @@ async def reconcile(owner: Owner, run_id: str, call: str, *, happened: bool, res
             raise Conflict(f"call {call} only reads: it is made again, and nobody's word is needed", undone="nothing was changed")
         if found.outcome not in (None, "unknown") or run.row["state"] == "running":
             raise Conflict(f"call {call} is {found.outcome or 'under way'}: there is nothing to find out", undone="nothing was changed")
-        await claim(owner, await standing(owner.store, run_id))  # not taken: it says whether somebody may still have the call under way
+        await claim(owner, await standing(run.tx, run_id))  # not taken: it says whether somebody may still have the call under way
         payloads = {"result": await run.keep(result(found.target))} if happened else {}
         await run.append(
             draft_event("call.reconciled", owner.clock, found.position, payloads=payloads, call=found.call, happened=happened, by=by)

@@ -75,6 +75,10 @@ class Runs:
             return compensation.compensation_of(self.graph(name.removesuffix(compensation.SUFFIX)))
         return self._graphs.get(name) or self.project.graph(name)
 
+    def place(self, graph: str) -> str | None:
+        """As `Project.place`; a compensation is where the graph is whose runs it undoes."""
+        return self.project.place(graph.removesuffix(compensation.SUFFIX))
+
     async def start(self, graph: str, input: Any, *, key: str | None = None, by: str | None = None) -> Run:
         """Accept a run: commits its row and its input, begins to advance it, returns. With a `key` that a run of the graph already has, that run.
 

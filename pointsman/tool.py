@@ -222,13 +222,11 @@ def tool(
     """
 
     def make(body: Callable[..., Any]) -> Tool:
-        contract = replace(
-            _contract(body, effect or "execute", sinks, key, reconcile, timeout, result_bytes), is_declared=effect is not None
-        )
+        contract = _contract(body, effect or "execute", sinks, key, reconcile, timeout, result_bytes)
         if not isinstance(breaker, Breaker | None):
             raise BadInput(f"breaker= of tool {contract.name!r} is {breaker!r}", remedy="give a pointsman.breaker.Breaker")
         beside = _beside(contract, compensate, preview)
-        contract = replace(contract, **beside, breaker=breaker or Breaker())
+        contract = replace(contract, **beside, is_declared=effect is not None, breaker=breaker or Breaker())
         made: Tool = Tool(name=contract.name, description=contract.description, args_schema=contract.arguments, contract=contract)
         made.coroutine, made.func = made.call, made.call_from_thread
         return made

@@ -99,7 +99,7 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         self._guards[node] = tuple(dict.fromkeys((*self.guards, *guards)))
         part = guarded(action if isinstance(action, Node) else code(action), self._guards[node])
         part.name, part.max_visits, part.policies, part.around = node, max_visits, (self.policy,), self.limits
-        part.max_items = sys.maxsize if max_items is None and self.exploratory else max_items
+        part.max_items = self._most(max_items)
         if part.kind == "code" and (max_items is not None or sends(part.subject)):
             self._senders.append((node, max_items))
         part.model = self.model if part.model is None else part.model
@@ -146,12 +146,15 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
             self._senders.append((source, max_items))
         self._routers.append(function)
         self._branches.setdefault(source, []).extend(declared.values())
-        choose = router(path, declared, max_items, unbounded=self.exploratory)
+        choose = router(path, declared, self._most(max_items))
         choose.__name__ = (
             f"{getattr(function, '__name__', 'condition').strip('<>')}{len(self._branches[source]) if source in self.branches else ''}"
         )
         self._choosers.setdefault(source, []).append((choose, declared))
         return super().add_conditional_edges(source, choose, declared or None)
+
+    def _most(self, max_items: int | None) -> int | None:
+        return sys.maxsize if max_items is None and self.exploratory else max_items
 
     def compile(self, checkpointer: Any = None, **options: Any) -> Controlled:
         """Check the graph and make it runnable. Raises `UnsafeGraph` with every finding.

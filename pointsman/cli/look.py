@@ -141,7 +141,7 @@ def inbox(role: Annotated[str | None, typer.Option("--role", help="Only what thi
         async with Runs.open() as opened:
             items, doubts = await opened.inbox(role=role), await opened.in_doubt()
         data = [*map(asdict, items), *({"kind": "doubt", **asdict(doubt)} for doubt in doubts)]
-        desk.give(data, waiting(items, doubts, opened.project.place))
+        desk.give(data, waiting(items, doubts, opened.place))
         return DONE
 
     perform(command, json)

@@ -57,9 +57,8 @@ def _findings(project: Project, name: str) -> list[dict[str, Any]]:
             loaded = project.graph(name)
     except UnsafeGraph as error:
         return [{"what": finding, "wrong": True} for finding in error.findings]
-    contracts = {one.name: one for part in loaded.parts for contract in part.contracts for one in contract.family()}
     chosen = {contract.name for part in loaded.parts if part.kind == "agent" for contract in part.contracts}
-    tools = [{"what": f"tool {finding}", "wrong": False} for finding in lint(contracts.values(), chosen=chosen)]
+    tools = [{"what": f"tool {finding}", "wrong": False} for finding in lint(loaded.contracts.values(), chosen=chosen)]
     agents = [{"what": finding, "wrong": False} for finding in unmeant(loaded.parts, loaded.plan.rules.policy, loaded.plan.rules.limits)]
     return [{"what": f"policy, {finding}", "wrong": finding.wrong} for finding in loaded.lint(project.roles)] + tools + agents
 
@@ -107,14 +106,15 @@ async def _check_known(runs: Any, tool: str | None, rule: str | None) -> None:
     from pointsman.revoking import check_known
 
     kind, name = ("tool", tool) if tool is not None else ("rule", rule)
+    if name is None:  # a person or a service: nothing has to be loaded
+        return
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             graphs = [runs.graph(graph) for graph in runs.project.graphs]
     except PointsmanError:
         return
-    if name is not None:
-        await check_known(runs.owner, graphs, kind, name)
+    await check_known(runs.owner, graphs, kind, name)
 
 
 def reinstate(

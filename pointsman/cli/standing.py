@@ -14,14 +14,16 @@ from pointsman.runs import Run, Runs, Summary
 async def story_of(runs: Runs, run: Run, summary: Summary | None = None) -> Story:
     """The story of a run as it stands now."""
     story = tell(summary or await run.summary(), await runs.events(run), await runs.payloads(run))
-    story.next = placed(story.next, runs.project.place(run.graph))
+    story.next = placed(story.next, runs.place(run.graph))
     return story
 
 
 async def ready(runs: Runs, run: Run, graph: str | None) -> None:
     """Make sure, before anything is put on record, that its graph can be loaded and is the version the run is pinned to. Raises `NotFound`, `VersionMismatch`."""
     summary = await run.summary()
-    version = runs.graph(graph or run.graph).plan.rules.version
+    if graph is not None:
+        runs.graph(graph)  # from now on it is the one of its name
+    version = runs.graph(run.graph).plan.rules.version
     if summary.version not in (None, version):
         raise VersionMismatch(
             f"run {run.run_id[:8]} began under version {str(summary.version)[:12]} of graph {run.graph!r}; this is {version[:12]}",

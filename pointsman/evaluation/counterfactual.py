@@ -180,12 +180,12 @@ class _Teacher:
                 return outcome
             self._compare(given.step.position, then, outcome)
             given.step.error = None
-            return self._taught(then, tried)
+            return as_then(then, self._routes.get(then.position), self._payloads, tried)
 
         return replace(tried, execute=execute)
 
     def _compare(self, position: str, then: Event, outcome: Outcome) -> None:
-        before = {name.removeprefix("output."): self._payloads[digest] for name, digest in then.payloads.items()}
+        before = {name: self._payloads[digest] for name, digest in then.named("output.").items()}
         update, _ = parts_of(outcome.update)
         after = {name: canonical.encode(value) for name, value in update.items()}
         if outcome.exit != then.fields["exit"]:
@@ -193,9 +193,6 @@ class _Teacher:
         elif value_digest(before) != value_digest(after):
             names = sorted(name for name in {**before, **after} if value_digest(before.get(name)) != value_digest(after.get(name)))
             self.told.append(Divergence(position, "output", f"it gave another {', '.join(names)}", tuple(differences(before, after))))
-
-    def _taught(self, then: Event, node: Node) -> Outcome:
-        return as_then(then, self._routes.get(then.position), self._payloads, node)
 
 
 async def _tried(node: Node, given: Given, *, bound: bool) -> Outcome:

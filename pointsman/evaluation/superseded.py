@@ -46,13 +46,14 @@ class Earlier:
                 self._ended[place] = event
             elif event.kind == "route.taken":
                 self._routes[place] = event
-        calls = [call for call in Tape(record.events).all() if call.outcome == "done"]
+        reruns = [place for place in self._started if place[0] > 0]
+        calls = [call for call in Tape(record.events).all() if call.outcome == "done"] if reruns else []
         changed = [(call.branch, f"{call.position}/") for call in calls if call.effect not in (None, *WORLD_UNCHANGED)]
         self.places = {
             (branch, position)
             for branch, position in self._started
-            if not any(where == branch and effect.startswith(f"{position}/") for where, effect in changed)
-            and any(self._replaces(later, (branch, position), versions) for later in self._started)
+            if any(self._replaces(later, (branch, position), versions) for later in reruns)
+            and not any(where == branch and effect.startswith(f"{position}/") for where, effect in changed)
         }
 
     def _replaces(self, later: Place, place: Place, versions: Mapping[int, str]) -> bool:

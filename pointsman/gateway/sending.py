@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pointsman import approval as approvals_
 from pointsman import canonical, errors
 from pointsman.approval import Approval
-from pointsman.body import contained, room
+from pointsman.body import contained, leave, room
 from pointsman.breaker import unanswered
 from pointsman.errors import Denied, OutcomeUnknown, PointsmanError, ToolFailed, TooSoon, named
 from pointsman.gateway.request import Request
@@ -263,7 +263,7 @@ async def _within(seconds: float, work: Awaitable[Any]) -> Any:
         task.cancel()
         raise
     if not task.done():
-        task.add_done_callback(lambda late: late.cancelled() or late.exception())  # nobody waits for it any more
+        leave(task)
         _unregister_task(task)  # nor must `asyncio.run`, which cancels what is left and waits until that has ended
         setattr(task, "_log_destroy_pending", False)  # noqa: B010 - as asyncio does with its own; that it was left behind is on record
     if not task.done() or task.cancelled():

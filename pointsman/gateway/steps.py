@@ -178,11 +178,11 @@ class Steps:
     def _ended(self, place: Place) -> None:
         """A body has returned, in a graph of ours or in a plain one: what it did with a question or a divergence does not matter."""
         step = self.find(place.ns)
-        if (
-            step is None
-        ):  # of a plain graph, and it called nothing: on record all the same, or a later segment would count its visits otherwise
-            self._loop.call_soon_threadsafe(self._journal.note, self._started(place, self.attempt(1)))  # it may be in a thread
-            self.check(self._inner(place, self.attempt(1)))  # its record may hold that it should have called something
+        if step is None:
+            # Of a plain graph, and it called nothing: on record all the same, or a later segment would count its visits otherwise.
+            attempt = self.attempt(1)
+            self._loop.call_soon_threadsafe(self._journal.note, self._started(place, attempt))  # it may be in a thread
+            self.check(self._inner(place, attempt))  # its record may hold that it should have called something
             return
         if step.over:
             return

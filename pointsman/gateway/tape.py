@@ -46,6 +46,11 @@ class Recorded:
     again: int = 0
     """How often the call was sent again under its key."""
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether it is an effect of which nobody knows whether it happened."""
+        return self.outcome in (None, "unknown") and self.effect not in WORLD_UNCHANGED
+
 
 class Tape:
     """The calls of a run, and what else its record says that a step needs to know."""
@@ -104,8 +109,7 @@ class Tape:
 
     def in_doubt(self, branch: int) -> Recorded | None:
         """An effect that was begun on a branch and of which nobody knows whether it happened."""
-        doubtful = (call for call in self._by_call.values() if call.outcome in (None, "unknown") and call.effect not in WORLD_UNCHANGED)
-        return next((call for call in doubtful if call.branch == branch), None)
+        return next((call for call in self._by_call.values() if call.in_doubt and call.branch == branch), None)
 
     def earlier(self, position: str, target: str, digest: str, k: int, ns: str, *, is_effect: bool = False) -> Recorded | None:
         """A finished equal call at the same position of an earlier branch; an effect only if the newest branch that had any there had it."""

@@ -8,15 +8,13 @@ from typing import Any, TypeVar
 
 from langgraph.errors import GraphInterrupt
 
+from pointsman.body import leave
 from pointsman.errors import LimitReached
 from pointsman.gateway import Gateway
 from pointsman.gateway.step import Step
 from pointsman.gateway.steps import REFUSALS
 
 T = TypeVar("T")
-
-_left: set[asyncio.Task[Any]] = set()
-"""Bodies that were left behind: whoever catches everything would go on for ever if it were collected, in the midst of whatever the process does then."""
 
 
 async def bounded(body: Coroutine[Any, Any, T], gateway: Gateway, step: Step) -> T:
@@ -34,9 +32,7 @@ async def bounded(body: Coroutine[Any, Any, T], gateway: Gateway, step: Step) ->
             task.cancel()
     if not task.done():
         task.cancel()
-        _left.add(task)
-        task.add_done_callback(_left.discard)
-        task.add_done_callback(lambda late: late.cancelled() or late.exception())
+        leave(task)
     elif not step.enough:
         return task.result()
     elif not task.cancelled():

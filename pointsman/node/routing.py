@@ -19,8 +19,8 @@ INJECTED = ("config", "runtime", "writer", "store")
 """What a router may ask for by parameter name besides the state."""
 
 
-def router(path: Any, declared: Mapping[Hashable, str], max_items: int | None, *, unbounded: bool = False) -> Callable[..., Any]:
-    """`path`, with what it chose put on record; without `max_items` it may send nothing, unless it may send `unbounded`."""
+def router(path: Any, declared: Mapping[Hashable, str], max_items: int | None) -> Callable[..., Any]:
+    """`path`, with what it chose put on record; without `max_items` it may send nothing."""
     wanted = [name for name in parameters(path)[1:] if name in INJECTED]
     function = path.func if hasattr(path, "func") and not inspect.isroutine(path) else path
 
@@ -38,7 +38,7 @@ def router(path: Any, declared: Mapping[Hashable, str], max_items: int | None, *
                 chosen = await chosen if inspect.isawaitable(chosen) else chosen
             targets = list(chosen) if isinstance(chosen, list | tuple) else [chosen]
             sends = [target for target in targets if isinstance(target, Send)]
-            if sends and max_items is None and not unbounded:
+            if sends and max_items is None:
                 raise BadInput(
                     "an edge sent without a bound",
                     undone="none of the items was begun",

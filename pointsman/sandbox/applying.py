@@ -135,9 +135,7 @@ def check(folder: Folder, change: Change) -> None:
 
 
 def _as_it_was(folder: Folder, part: FileChange, gone: set[str]) -> None:
-    """Raise `Refused` for a file that is neither as it was nor as it is to be."""
-    if _is_done(folder, part):
-        return
+    """Raise `Refused` for a file that is not as it is to be, and not as it was."""
     if part.before is None and folder.is_folder(part.path):
         if kept := [name for name in folder.names() if name.startswith(f"{part.path}/") and name not in gone]:
             raise Refused(f"{part.path} cannot be a file: it is a folder with {kept[0]} in it", undone=_UNDONE)
@@ -155,7 +153,8 @@ def _stage(folder: Folder, change: Change, staged: str, *, begun: bool) -> None:
         _write(folder, f"{into}/{_MANIFEST}", change.model_dump_json(), 0o600)
     for number, part in enumerate(change.files):
         if part.after is not None and not _is_done(folder, part):
-            _write(folder, f"{into}/{number}", part.after, _mode(folder.kind(part.path), part), like=folder.kind(part.path))
+            found = folder.kind(part.path)
+            _write(folder, f"{into}/{number}", part.after, _mode(found, part), like=found)
     if not begun:
         with folder.parent(f"{into}/x") as (descriptor, _):
             os.fsync(descriptor)

@@ -102,11 +102,12 @@ class Store:
     @asynccontextmanager
     async def transaction(self, *, frozen: bool = False) -> AsyncIterator[Transaction]:
         """Several statements, all or nothing; those whose rows nobody asks for are sent without waiting for one another. `frozen`: all of them see one instant."""
-        async with self.pool.connection() as conn, conn.pipeline(), conn.transaction():
-            if frozen:
-                await conn.execute(QUERIES["see_one_instant"])
-            await conn.execute(QUERIES["end_if_stopped"])
-            yield Transaction(conn)
+        with _room():
+            async with self.pool.connection() as conn, conn.pipeline(), conn.transaction():
+                if frozen:
+                    await conn.execute(QUERIES["see_one_instant"])
+                await conn.execute(QUERIES["end_if_stopped"])
+                yield Transaction(conn)
 
     async def _migrate(self) -> None:
         if await self._version() == len(_MIGRATIONS):

@@ -208,7 +208,7 @@ async def test_a_paused_agent_goes_on_with_its_last_turn(open_runs: OpenRuns, wo
         async with open_runs(graph) as runs:  # another process would do the same
             run = await runs.get(run.run_id)
             assert (await approve_all(runs, run)).state == "done"
-            turns = [event for event in await told(runs, run, "call.intent") if event.fields["effect"] == "model"]
+            turns = await told(runs, run, "call.intent", effect="model")
             assert (await output(runs, run))["end"] == "answered"
     assert [event.position for event in turns] == ["triage@1/model@1", "triage@1/model@2", "triage@1/model@3"]
     assert sum(event.fields["reserve"]["tokens"] for event in turns) > 9_000

@@ -229,7 +229,7 @@ async def test_an_agent_reaches_a_tool_once(open_runs: OpenRuns, outside: Outsid
             if how == "resumed":
                 assert summary.state == "waiting"
                 summary = await approve_all(runs, run)
-        intents = [event for event in await told(runs, run, "call.intent") if event.fields["target"] == "look"]
+        intents = await told(runs, run, "call.intent", target="look")
     assert (summary.state, found.breaches, len(intents), requests(outside)) == ("done", [], 1, 1)
 
 
@@ -301,7 +301,7 @@ async def test_what_an_agent_is_made_of_reaches_a_tool_once_or_not_at_all(open_r
             before = requests(outside)
             with wall() as found:
                 run, summary = await go(runs, {"text": "x"}, graph=f"{way} {may}")
-            intents = [event for event in await told(runs, run, "call.intent") if event.fields["target"] == "look"]
+            intents = await told(runs, run, "call.intent", target="look")
             denied = await told(runs, run, "call.denied", rule="node-list")
             went = (len(intents), len(denied), len(found.breaches), requests(outside) - before)
             expected = (1, 0, 0, 1) if may else (0, 1, 0, 0)

@@ -330,7 +330,9 @@ async def test_what_an_answer_is_says_nothing_of_what_was_done_and_an_error_does
 # The way back
 
 
-def undoable(world: World, *, broken: bool = False) -> tuple[Any, Any, Any]:
+def undoable(world: World) -> Any:
+    """A payment that can be taken back."""
+
     @tool(effect="submit", key="key")
     async def cancel(amount: int, result: str, key: str) -> str:
         """Cancel a payment."""
@@ -346,11 +348,11 @@ def undoable(world: World, *, broken: bool = False) -> tuple[Any, Any, Any]:
         world.calls.append(("pay", amount))
         return f"paid {amount}"
 
-    return pay, cancel, world.tools().send
+    return pay
 
 
 def booking(world: World, policy: Policy | None = None, **more: Any) -> Any:
-    pay, _, send = undoable(world)
+    pay, send = undoable(world), world.tools().send
     graph = flow(policy=policy or Policy(allow()), **more)
     graph.add_node("one", effect(pay, reads=("amount",), writes="receipt"))
     graph.add_node("next", lambda state: {"amount": state["amount"] + 1})
@@ -424,7 +426,7 @@ async def test_what_may_not_be_undone_ends_it_there_and_a_rerun_under_other_rule
 
 
 async def test_what_undoes_an_effect_needs_every_policy_that_the_effect_needed(open_runs: OpenRuns, world: World) -> None:
-    inner = paying(undoable(world)[0], Policy(allow("pay"), ask("cancel")), "inner")
+    inner = paying(undoable(world), Policy(allow("pay"), ask("cancel")), "inner")
     async with open_runs(line(("inner", inner))) as runs:
         run, _ = await go(runs, {"amount": 30})
         undo = await runs.compensate(run, by="lee")
@@ -434,7 +436,7 @@ async def test_what_undoes_an_effect_needs_every_policy_that_the_effect_needed(o
 
 async def test_what_agents_did_side_by_side_is_undone(open_runs: OpenRuns, world: World) -> None:
     """In parallel, below one another, twice the same; what somebody says did not happen is not."""
-    pay, _, _ = undoable(world)
+    pay = undoable(world)
 
     @tool(effect="submit", compensate=pay)
     async def lost(amount: int) -> str:
@@ -450,7 +452,7 @@ async def test_what_agents_did_side_by_side_is_undone(open_runs: OpenRuns, world
     )
     async with open_runs(fenced(model, policy=Policy(allow()), effects=(pay, lost), agents={"clerk": below})) as runs:
         run, _ = await go(runs, {"text": "x"})
-        [unknown] = [event for event in await told(runs, run, "call.outcome") if event.fields["outcome"] == "unknown"]
+        [unknown] = await told(runs, run, "call.outcome", outcome="unknown")
         await runs.reconcile(run, unknown.fields["call"], happened=False, by="dana")
         assert (await run.settled()).state == "done"
         undo = await runs.compensate(run, by="lee")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import psycopg
 import pytest
+from langgraph.graph import END, START
 
-from pointsman import Context, code
+from pointsman import Context, Policy, ask, code, effect
 from pointsman.errors import StoreUnavailable
 from pointsman.evidence import verify
-from tests.acceptance.world import OpenRuns, State, World, line
+from tests.acceptance.world import OpenRuns, State, World, approve_all, flow, line
 
 pytestmark = pytest.mark.anyio
 
@@ -41,3 +42,22 @@ async def test_a_full_disk_is_said_and_nothing_is_lost(open_runs: OpenRuns, worl
         admin.execute(b"DROP TRIGGER full_disk ON pointsman.journal")
     await to_its_end()
     assert len(world.calls) <= 2, "the read that was under way is made once more, under its key"
+
+
+async def test_a_full_disk_where_a_question_is_put_is_said_as_well(open_runs: OpenRuns, world: World, url: str) -> None:
+    """What commits with other tables takes another way to them than an event alone."""
+    paid = flow(policy=Policy(ask("pay")))
+    paid.add_node("post", effect(world.tools().pay, reads=("amount",), writes="receipt"))
+    graph = paid.add_edge(START, "post").add_exits("post", done=END, default=END).compile()
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute((FULL % "ask.opened").encode())
+        with pytest.raises(StoreUnavailable, match="disk that the database lies on is full"):
+            async with open_runs(graph, ttl=1.0) as runs:
+                await (await runs.start("flow", {"amount": 5}, key="k")).settled()
+        admin.execute(b"DROP TRIGGER full_disk ON pointsman.journal")
+    async with open_runs(graph, ttl=1.0) as runs:
+        run = await runs.start("flow", {"amount": 5}, key="k")
+        assert (await run.settled()).state == "waiting"
+        assert (await approve_all(runs, run)).state == "done"
+        assert await verify(runs.owner.store, run.run_id) == []
+    assert world.asked("pay") == [5]

@@ -379,7 +379,7 @@ class Settled:
             assert (await run.settled()).state == "parked", name
             assert (await error_of(runs, run))["type"] == "OutcomeUnknown", name
             self.unknown.add(name)
-            [intent] = [event for event in await told(runs, run, "call.intent") if event.fields["target"] == "probe"]
+            [intent] = await told(runs, run, "call.intent", target="probe")
             await runs.reconcile(run, intent.fields["call"], happened=True, result=1.0, by="dana")
             summary = await run.settled()
         assert (summary.state, self.made[name]) == ("done", 1), name

@@ -164,7 +164,7 @@ async def test_a_graph_as_a_node_gives_its_finished_calls_back(open_runs: OpenRu
         assert item.node == "pay"
         assert (await approve_all(runs, run)).state == "done"
         assert (world.count("look"), world.count("peek"), world.count("pay")) == (1, 1, 1)
-        [intent] = [event for event in await told(runs, run, "call.intent") if event.fields["target"] == "pay"]
+        [intent] = await told(runs, run, "call.intent", target="pay")
         assert intent.position == "outer@1/deep@1/pay@1"
 
 

@@ -335,7 +335,7 @@ async def test_a_probe_that_says_nothing_leaves_the_effect_unknown_and_its_agent
         if how in ("away", "type"):
             await runs.resume(run)
         else:
-            [intent] = [event for event in await told(runs, run, "call.intent") if event.fields["target"] == "lost"]
+            [intent] = await told(runs, run, "call.intent", target="lost")
             await runs.reconcile(run, intent.fields["call"], happened=True, result=7, by="dana")
         assert ((await run.settled()).state, world.calls, len(model.seen)) == ("done", [("lost", 1)], 2)
         [reconciled] = await told(runs, run, "call.reconciled")

@@ -22,7 +22,7 @@ def points(commits: list[Any]) -> dict[str, dict[str, Any]]:
     return {f"{when} commit {at}": {"at": at, "when": when} for at in range(1, len(commits) + 1) for when in ("before", "after")}
 
 
-def once(seen: Seen, meant: Seen, extra: int = 0) -> None:
+def once(seen: Seen, meant: Seen) -> None:
     assert (seen.state, seen.faults, seen.output) == ("done", [], meant.output), seen.key
     assert (seen.applied("deliver"), seen.applied("fragile")) == ([1], [1]), seen.key
     if any(

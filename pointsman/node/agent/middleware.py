@@ -19,7 +19,7 @@ from langchain_core.runnables import Runnable
 from pydantic import BaseModel
 
 from pointsman import canonical
-from pointsman.errors import BadInput, PointsmanError
+from pointsman.errors import BadInput, PointsmanError, named
 from pointsman.model import controlled, model_data
 from pointsman.tool import Tool
 
@@ -83,10 +83,7 @@ def misled(error: Exception) -> str | None:
     raised = next((module for module in modules if module.partition(".")[0] not in _READERS), "")
     if isinstance(error, PointsmanError) or not raised.startswith(_LANGCHAIN) or raised == f"{_LANGCHAIN}types":
         return None
-    try:
-        return f"{type(error).__name__}: {error}"[:REASON]
-    except Exception:  # noqa: BLE001 - an error may have no words
-        return type(error).__name__
+    return named(error)[:REASON]
 
 
 def settings(given: Any) -> Iterator[Any]:

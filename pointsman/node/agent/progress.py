@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 
 from pointsman.gateway import Gateway
 from pointsman.gateway.position import visit_of
-from pointsman.gateway.tape import Recorded
+from pointsman.gateway.tape import REFUSED, Recorded
 
 REPEATS = 3
 """The how-manieth time one call with the same arguments is refused, and ends the agent."""
 
 STALE = 3
 """So many turns in a row that bring nothing new end it."""
-
-_REFUSED = ("denied", "rejected", "expired")
 
 
 @dataclass(slots=True)
@@ -93,6 +91,6 @@ def _exit(outcomes: set[str | None]) -> str:
     told = outcomes - {"limit"}
     if not told:
         return "limit"
-    if told <= set(_REFUSED):
+    if told <= set(REFUSED):
         return "denied"
     return "tool_failure" if told == {"failed"} else "loop"
