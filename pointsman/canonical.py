@@ -54,19 +54,26 @@ def encode(value: Any) -> Any:
     ±(2^53−1) `{"$int"}`; aware datetimes `{"$time"}` in UTC; dates `{"$date"}`; durations `{"$seconds"}`; bytes `{"$bytes"}`
     in base64; sets lists in byte order; enumerations their value; uuids their text.
 
-    Raises `BadInput` for NaN, infinities, decimals beyond 10^±6144, naive datetimes, lone surrogates, values too deep to walk and every other type.
+    Raises `BadInput` for NaN, infinities, decimals beyond 10^±6144, naive datetimes, lone surrogates, more than 200 levels and every other type.
     """
-    exact = _BY_TYPE.get(type(value))
     try:
-        if exact is not None:
-            return exact(value)
-        for kind, write in _WRITERS:
-            if isinstance(value, kind):
-                return write(value)
+        return _encode(value, 0)
     except RecursionError as error:
         raise _too_deep() from error
+
+
+def _encode(value: Any, level: int) -> Any:
+    # Counted, not tried until Python's stack is full: objects that happen to be collected there cannot be finalised.
+    if level > _LEVELS:
+        raise _too_deep()
+    exact = _BY_TYPE.get(type(value))
+    if exact is not None:
+        return exact(value, level)
+    for kind, write in _WRITERS:
+        if isinstance(value, kind):
+            return write(value, level)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _object({field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
+        return _object({field.name: getattr(value, field.name) for field in dataclasses.fields(value)}, level)
     raise BadInput(
         f"a value of type {type(value).__module__}.{type(value).__qualname__} has no canonical form",
         remedy="pass JSON types, Decimal, date, aware datetime, bytes, a dataclass or a pydantic model",
@@ -152,18 +159,18 @@ def _plain(tree: Any) -> bool:
     return tree is None or kind is bool or kind is int
 
 
-def _integer(value: int) -> Any:
+def _integer(value: int, _: int = 0) -> Any:
     return int(value) if -_EXACT <= value <= _EXACT else {"$int": str(int(value))}
 
 
-def _number(value: float) -> Any:
+def _number(value: float, _: int) -> Any:
     if not math.isfinite(value):
         raise BadInput(f"{value} has no canonical form", remedy="use None for a missing number")
     # A whole number is read back as an int, so it is written as one.
     return _integer(int(value)) if value.is_integer() else value
 
 
-def _text(value: str) -> str:
+def _text(value: str, _: int = 0) -> str:
     if not value.isascii():
         try:
             value.encode()
@@ -172,7 +179,7 @@ def _text(value: str) -> str:
     return str(value)
 
 
-def _decimal(value: Decimal) -> Any:
+def _decimal(value: Decimal, _: int) -> Any:
     if not value.is_finite():
         raise BadInput(f"Decimal {value} has no canonical form")
     if not -_EXPONENT <= value.adjusted() <= _EXPONENT:  # written out, 1E+999999999 has a gigabyte of digits
@@ -183,7 +190,7 @@ def _decimal(value: Decimal) -> Any:
     return {"$decimal": "0" if value.is_zero() else short}
 
 
-def _instant(value: datetime) -> Any:
+def _instant(value: datetime, _: int) -> Any:
     if value.utcoffset() is None:
         raise BadInput("a datetime without a time zone has no canonical form", remedy="use an aware datetime, for example ctx.now()")
     try:
@@ -193,49 +200,49 @@ def _instant(value: datetime) -> Any:
     return {"$time": instant.isoformat(timespec="microseconds").replace("+00:00", "Z")}
 
 
-def _object(fields: Mapping[Any, Any]) -> Any:
+def _object(fields: Mapping[Any, Any], level: int) -> Any:
     if all(isinstance(key, str) and not key.startswith("$") for key in fields):
         # In the order in which the bytes will have them: a value is the same whether it was ever written or not.
-        return {_text(key): encode(fields[key]) for key in sorted(fields)}
+        return {_text(key): _encode(fields[key], level + 1) for key in sorted(fields)}
     if any(isinstance(key, tuple | frozenset) for key in fields):
         raise BadInput("a mapping with tuples or sets as keys has no canonical form", remedy="use texts, numbers or dates as keys")
-    pairs = [[encode(key), encode(item)] for key, item in fields.items()]
+    pairs = [[_encode(key, level + 1), _encode(item, level + 1)] for key, item in fields.items()]
     return {"$map": sorted(pairs, key=lambda pair: dumps(pair[0]))}
 
 
-def _set(value: Any) -> Any:
-    return sorted((encode(item) for item in value), key=dumps)
+def _set(value: Any, level: int) -> Any:
+    return sorted((_encode(item, level + 1) for item in value), key=dumps)
 
 
-def _model(value: BaseModel) -> Any:
+def _model(value: BaseModel, level: int) -> Any:
     fields = {name: getattr(value, name) for name in type(value).model_fields}
-    return _object({**fields, **(value.model_extra or {})})
+    return _object({**fields, **(value.model_extra or {})}, level)
 
 
-_WRITERS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
-    (Enum, lambda value: encode(value.value)),
+_WRITERS: tuple[tuple[Any, Callable[[Any, int], Any]], ...] = (
+    (Enum, lambda value, level: _encode(value.value, level)),
     (str, _text),
     (int, _integer),
     (float, _number),
     (Mapping, _object),
-    (list | tuple, lambda value: [encode(item) for item in value]),
+    (list | tuple, lambda value, level: [_encode(item, level + 1) for item in value]),
     (BaseModel, _model),
     (Decimal, _decimal),
     (datetime, _instant),
-    (date, lambda value: {"$date": value.isoformat()}),
-    (timedelta, lambda value: {"$seconds": str(Decimal(value // timedelta(microseconds=1)) / 1_000_000)}),
-    (bytes | bytearray | memoryview, lambda value: {"$bytes": base64.b64encode(bytes(value)).decode()}),
+    (date, lambda value, _: {"$date": value.isoformat()}),
+    (timedelta, lambda value, _: {"$seconds": str(Decimal(value // timedelta(microseconds=1)) / 1_000_000)}),
+    (bytes | bytearray | memoryview, lambda value, _: {"$bytes": base64.b64encode(bytes(value)).decode()}),
     (set | frozenset, _set),
-    (UUID | PurePath, str),
+    (UUID | PurePath, lambda value, _: str(value)),
 )
 
-_BY_TYPE: dict[type, Callable[[Any], Any]] = {
-    type(None): lambda value: value,
-    bool: lambda value: value,
+_BY_TYPE: dict[type, Callable[[Any, int], Any]] = {
+    type(None): lambda value, _: value,
+    bool: lambda value, _: value,
     str: _text,
     int: _integer,
     dict: _object,
-    list: lambda value: [encode(item) for item in value],
+    list: lambda value, level: [_encode(item, level + 1) for item in value],
 }
 """The common types, found without asking each in turn; the same writers as below."""
 

@@ -177,6 +177,23 @@ def test_a_value_that_is_nested_too_deep_for_its_readers_is_refused(wrap: Any) -
             canonical.dumps(canonical.encode(value))
 
 
+def test_how_deep_a_value_is_walked_does_not_hang_on_the_stack() -> None:
+    """Else what is collected at the edge of a full stack cannot be finalised, and one process would keep what another refuses."""
+    walked: list[object] = []
+
+    class Layer(list[Any]):
+        def __iter__(self) -> Any:
+            walked.append(self)
+            return super().__iter__()
+
+    value: Any = 1
+    for _ in range(900):
+        value = Layer([value])
+    with pytest.raises(BadInput, match="200 levels"):
+        canonical.encode(value)
+    assert len(walked) == 201
+
+
 def test_keys_are_ordered_as_rfc_8785_says() -> None:
     """By UTF-16 units (its section 3.2.3), where a character outside the basic plane comes before some of those in it."""
     assert canonical.dumps({"\ue000": 1, "\U0001f600": 2, "a": 3, "B": 4}) == '{"B":4,"a":3,"\U0001f600":2,"\ue000":1}'.encode()
