@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from pointsman.errors import BadInput
+
 
 class _Level(StrEnum):
     """Words in an order of their own, not the alphabet's: from the lowest to the highest. Raises `ValueError` beside any other word."""
@@ -45,9 +47,30 @@ class Confidentiality(_Level):
 class Label(NamedTuple):
     """Integrity and confidentiality of one value."""
 
-    integrity: Integrity
-    confidentiality: Confidentiality
+    integrity: Integrity = Integrity.UNTRUSTED
+    confidentiality: Confidentiality = Confidentiality.INTERNAL
+
+    def __str__(self) -> str:
+        return f"{self.integrity} {self.confidentiality}"
+
+    @classmethod
+    def of(cls, words: str) -> Label:
+        """The label that `str` wrote. Raises `ValueError`."""
+        integrity, confidentiality = words.split(" ")
+        return cls(Integrity(integrity), Confidentiality(confidentiality))
 
 
-UNTRUSTED = Label(Integrity.UNTRUSTED, Confidentiality.INTERNAL)
-"""The label of every value that came from outside."""
+UNTRUSTED = Label()
+"""The label of every value that came from outside and of which nobody says otherwise."""
+
+TRUSTED = Label(Integrity.TRUSTED)
+"""The label of a value that the project itself vouches for."""
+
+
+def checked(given: Any, whose: str) -> Label:
+    """A label that somebody declared. Raises `BadInput`."""
+    try:
+        integrity, confidentiality = given
+        return Label(Integrity(integrity), Confidentiality(confidentiality))
+    except (TypeError, ValueError):
+        raise BadInput(f"the label of {whose} is {given!r}", remedy="give a pointsman.label.Label, for example TRUSTED") from None

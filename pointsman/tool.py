@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal, Protocol, TypeVar, get_args, overload
 
 from langchain_core.tools import StructuredTool
@@ -19,6 +20,7 @@ from pointsman import canonical, declaration
 from pointsman.body import execute
 from pointsman.breaker import Breaker
 from pointsman.errors import BadInput, NotAllowed
+from pointsman.label import UNTRUSTED, Label, checked
 
 Effect = Literal["read", "draft", "write", "send", "delete", "overwrite", "submit", "export", "execute"]
 """What a call does to the world; every class but `read` is an effect."""
@@ -80,6 +82,8 @@ class Contract:
     function: Callable[..., Any]
     is_declared: bool = True
     """Whether it says what it does to the world; else it counts as the worst."""
+    label: Label = UNTRUSTED
+    """The label of what it answers."""
     breaker: Breaker = field(default_factory=Breaker, compare=False)
 
     @property
@@ -90,6 +94,14 @@ class Contract:
     def family(self) -> list[Contract]:
         """It, and the contracts of the tools that show and undo what it does."""
         return [self, *(part for part in (self.preview, self.compensate) if part is not None)]
+
+    @cached_property
+    def defaults(self) -> Mapping[str, Any]:
+        """What its sinks are where callers do not say, as encoded trees by name."""
+        fields = ((name, self.arguments.model_fields[name]) for name in self.sinks)
+        return {
+            name: canonical.encode(field.default) for name, field in fields if not field.is_required() and field.default_factory is None
+        }
 
     def share(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Those of another call's arguments that this one has parameters for."""
@@ -111,6 +123,7 @@ class Contract:
         }
         schema = self.arguments.model_json_schema()
         shown |= {name: part.name for name in ("compensate", "preview") if (part := getattr(self, name)) is not None}
+        shown |= {"label": str(self.label)} if self.label != UNTRUSTED else {}
         return {**shown, "keyed": self.key is not None, "reconciles": self.reconcile is not None, "arguments": canonical.digest(schema)}
 
     async def probe(self, arguments: Mapping[str, Any]) -> Any:
@@ -195,6 +208,7 @@ def tool(
     timeout: float = 30.0,
     result_bytes: int = RESULT_BYTES,
     breaker: Breaker | None = None,
+    label: Label = UNTRUSTED,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 
 
@@ -210,6 +224,7 @@ def tool(
     timeout: float = 30.0,
     result_bytes: int = RESULT_BYTES,
     breaker: Breaker | None = None,
+    label: Label = UNTRUSTED,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a typed function a tool with a contract; the docstring is its description.
 
@@ -218,7 +233,7 @@ def tool(
     function of the same arguments that says after a crash what the effect's result was, or None if it did not happen;
     `compensate` the tool that undoes it (an effect), `preview` the tool that says what it would do (a read), both given the arguments they have
     parameters for, `compensate` also the `result`; `timeout` in seconds; `result_bytes` the size cap of a result; `breaker` when calls are held
-    back because the outside does not answer. Raises `BadInput` for a contract that cannot hold.
+    back because the outside does not answer; `label` how far what it answers may be trusted and may travel. Raises `BadInput` for a contract that cannot hold.
     """
 
     def make(body: Callable[..., Any]) -> Tool:
@@ -226,7 +241,13 @@ def tool(
         if not isinstance(breaker, Breaker | None):
             raise BadInput(f"breaker= of tool {contract.name!r} is {breaker!r}", remedy="give a pointsman.breaker.Breaker")
         beside = _beside(contract, compensate, preview)
-        contract = replace(contract, **beside, is_declared=effect is not None, breaker=breaker or Breaker())
+        contract = replace(
+            contract,
+            **beside,
+            is_declared=effect is not None,
+            breaker=breaker or Breaker(),
+            label=checked(label, f"what tool {contract.name!r} answers"),
+        )
         made: Tool = Tool(name=contract.name, description=contract.description, args_schema=contract.arguments, contract=contract)
         made.coroutine, made.func = made.call, made.call_from_thread
         return made

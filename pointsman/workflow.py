@@ -19,6 +19,7 @@ from pointsman.controlled import RERUN, Controlled
 from pointsman.errors import BadInput, UnsafeGraph
 from pointsman.gateway.rules import Rules
 from pointsman.guard import Guard
+from pointsman.label import Label, checked
 from pointsman.limit import Limits
 from pointsman.model import check as check_model
 from pointsman.model import model_data
@@ -44,7 +45,8 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
     """A graph under control. `add_node`, `add_edge`, `add_conditional_edges` and `compile` mean what they mean in LangGraph.
 
     `policy` decides on calls, `limits` cap the whole run; `model` (`"openai:NAME"` or a LangChain chat model) is for nodes that name none;
-    `prices` are `{"openai:NAME": Price(…)}` for models that have no list price or another one; `guards` stand around each node; with `exploratory` the findings of the check are warnings.
+    `prices` are `{"openai:NAME": Price(…)}` for models that have no list price or another one; `labels` say by field, or by dotted path into one, who
+    vouches for a run's input and how far it may travel; `guards` stand around each node; with `exploratory` the findings of the check are warnings.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         limits: Limits | None = None,
         model: Any = None,
         prices: Mapping[str, Price] | None = None,
+        labels: Mapping[str, Label] | None = None,
         guards: tuple[Guard, ...] = (),
         exploratory: bool = False,
         **schemas: Any,
@@ -67,6 +70,7 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         check_model(model)
         self.model = model
         self.prices = dict(prices or {})
+        self.labels = {path: checked(label, f"input {path!r}") for path, label in (labels or {}).items()}
         self.guards = guards
         self.exploratory = exploratory
         self.parts: dict[str, Node] = {}
@@ -209,14 +213,14 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
     def _foreign_fields(self) -> list[str]:
         """Fields that nodes write or read and no state has: LangGraph would drop them without a word, the receipt of an effect too, and a node would wait for a value in vain."""
         known = {*self.channels, *self.managed}
+        named = [("input", "labels", "labels=", tuple(path.partition(".")[0] for path in self.labels))]
+        for name, part in self.parts.items():
+            seen = "shows=" if part.kind == "question" else "reads="
+            named += [(name, "writes", "writes=", part.writes or ()), (name, "reads", seen, part.reads or ())]
         return [
             f"{name}: {verb} {', '.join(foreign)}, which the state does not have; add it to the state, or mend {where}"
-            for name, part in self.parts.items()
-            for verb, where, fields in (
-                ("writes", "writes=", part.writes),
-                ("reads", "shows=" if part.kind == "question" else "reads=", part.reads),
-            )
-            if (foreign := sorted({*(fields or ())} - known))
+            for name, verb, where, fields in named
+            if (foreign := sorted({*fields} - known))
         ]
 
     def _wire(self) -> None:
@@ -273,8 +277,9 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
             "limits": {name: str(cap) for name, cap in self.limits.caps().items()},
             "state": {name: placed(repr(hint), modules) for name, hint in schema.types.items()},
         }
+        facts |= {"labels": {path: str(label) for path, label in self.labels.items()}} if self.labels else {}
         facts |= {"prices": {name: price.data() for name, price in self.prices.items()}} if self.prices else {}
-        rules = Rules(self.policy, self.limits, canonical.digest(facts), prices=self.prices)
+        rules = Rules(self.policy, self.limits, canonical.digest(facts), prices=self.prices, labels=self.labels)
         descendants = {name: tuple(sorted(reachable(shape, name) & set(self.parts))) for name in self.parts}
         return Plan(
             self.name, rules, supersteps(shape), schema, tuple(get_type_hints(self.output_schema)), shape.arrows[START], descendants

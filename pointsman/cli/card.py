@@ -27,6 +27,8 @@ _LINES, _LINE = 40, 60
 _TEXT = 400
 """Where somebody decides on a text of several lines, a diff for example: how many of them are shown."""
 
+_VOUCHES = {"untrusted": "nobody", "endorsed": "a person", "trusted": "the project"}
+
 _KEPT_OUT = {"starter": "who started the run", "editor": "who put a value into it"}
 
 
@@ -160,6 +162,7 @@ def _value_asked(facts: Mapping[str, Any]) -> list[tuple[str, Text]]:
 
 def _call_asked(ask: Ask, facts: Mapping[str, Any]) -> list[tuple[str, Text]]:
     lines = _named("with", facts.get("arguments"))
+    lines += _vouched(facts.get("labels"))
     edited, corrects = facts.get("edited"), facts.get("corrects")
     if isinstance(edited, dict):
         lines.append(("edited", Text(f"by {plain(str(edited.get('by')))}; before that it was", "yellow")))
@@ -174,6 +177,21 @@ def _call_asked(ask: Ask, facts: Mapping[str, Any]) -> list[tuple[str, Text]]:
     if facts.get("compensation"):
         lines.append(("undone by", Text(plain(str(facts["compensation"])))))
     return lines
+
+
+def _vouched(labels: Any) -> list[tuple[str, Text]]:
+    """Who vouches for what the call is given, and that the run has taken in what must not travel."""
+    told = {path: str(words).partition(" ") for path, words in labels.items() if path} if isinstance(labels, dict) else {}
+    by = {word: [plain(path) for path, (integrity, _, _) in told.items() if integrity == word] for word in _VOUCHES}
+    lines = [
+        Text(f"{who} vouches for {', '.join(by[word])}", "yellow" if word == "untrusted" else "")
+        for word, who in _VOUCHES.items()
+        if by[word]
+    ]
+    lines += (
+        [Text("the run has taken in what is restricted", "yellow")] if any(reach == "restricted" for _, _, reach in told.values()) else []
+    )
+    return [("labels", line) for line in lines]
 
 
 def _named(label: str, arguments: Any) -> list[tuple[str, Text]]:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from pointsman import canonical
 from pointsman.evaluation.trace import Call, Trace
+from pointsman.label import Label
 from pointsman.limit import Account, Limits, Spend
 from pointsman.policy import Facts, Policy
 from pointsman.tool import Contract, Tool
@@ -146,14 +147,18 @@ def backtest(traces: Iterable[Trace], proposal: Proposal, *, tools: Sequence[Too
     contracts = {contract.name: contract for contract in (tool.contract if isinstance(tool, Tool) else tool for tool in tools)}
     found: list[Judged] = []
     runs = 0
+    unlabelled = 0
     tasks: dict[str, list[str]] = {}
     for trace in traces:
         runs += 1
+        unlabelled += sum(1 for call in trace.calls if _lacks_labels(call, contracts.get(call.target), proposal.policy))
         tasks.setdefault(trace.task or trace.trace_id, []).append(trace.trace_id)
         found += _run(trace, proposal, contracts, right)
     untried = []
     if proposal.policy is not None and proposal.policy.rates:
         untried.append("rates: the traces do not say when each call was made")
+    if unlabelled:
+        untried.append(f"labels: of {unlabelled} calls it is not on record who vouched for what they were given; that counts as untrusted")
     if proposal.limits is not None and proposal.limits.seconds is not None:
         untried.append("seconds: how long a run would have worked is not known")
     members = {task: tuple(runs_) for task, runs_ in tasks.items()}
@@ -165,7 +170,7 @@ def _run(trace: Trace, proposal: Proposal, contracts: Mapping[str, Contract], ri
     exact = True
     for place, call in enumerate(trace.calls):
         contract = contracts.get(call.target)
-        effect = call.effect or (contract.effect if contract else "model" if call.kind == "model" else UNKNOWN)
+        effect = _effect(call, contract)
         made = call.outcome in ("done", "failed", "unknown")
         before: Verdict = "limit" if call.outcome == "limit" else "deny" if call.outcome == "denied" else "allow"
         before = "ask" if call.verdict == "ask" or call.outcome in ("rejected", "expired") else before
@@ -178,6 +183,15 @@ def _run(trace: Trace, proposal: Proposal, contracts: Mapping[str, Contract], ri
         exact = exact and (after == before or (after == "allow" and made))
 
 
+def _effect(call: Call, contract: Contract | None) -> str:
+    return call.effect or (contract.effect if contract else "model" if call.kind == "model" else UNKNOWN)
+
+
+def _lacks_labels(call: Call, contract: Contract | None, policy: Policy | None) -> bool:
+    """Whether a policy looks at labels that are not on record."""
+    return policy is not None and not policy.labelled(call.target, _effect(call, contract)) <= (call.labels or {}).keys()
+
+
 def _judged(
     call: Call, effect: str, contract: Contract | None, proposal: Proposal, account: Account, before: Verdict
 ) -> tuple[Verdict, str]:
@@ -187,7 +201,8 @@ def _judged(
     if proposal.policy is not None and not (before == "limit" and proposal.limits is None):
         settled = {name: canonical.decode(amount) for name, amount in account.settled.data().items()}
         amounts = {name: Decimal(amount) for name, amount in settled.items()}
-        decision = proposal.policy.decide(Facts(call.target, effect, _typed(call, contract), call.node, None, amounts))
+        labels = {path: Label.of(words) for path, words in (call.labels or {}).items()}
+        decision = proposal.policy.decide(Facts(call.target, effect, _typed(call, contract), call.node, None, amounts, labels))
         after, rule = decision.verdict.value, decision.rule
     spend = call.spend or (Spend(model_calls=1) if call.kind == "model" else Spend(tool_calls=1))
     if after != "deny":

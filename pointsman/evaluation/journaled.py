@@ -92,6 +92,7 @@ def _call(call: Recorded, payloads: Mapping[str, Any], nodes: Mapping[str, str],
         effect=call.effect,
         verdict=call.fields.get("verdict"),
         rule=call.fields.get("rule"),
+        labels=call.fields.get("labels"),
         spend=spends.get(call.call),
     )
 

@@ -89,6 +89,8 @@ class Variation:
     """What a call gets that is not on record."""
     limits: bool = True
     """Whether verdicts on caps are those of the record; else they are worked out."""
+    labels: bool = True
+    """Whether the labels of arguments are those of the record, where it has them; else they are worked out."""
     realigned: bool = False
     """Whether a call that is on record at another position is answered by that, and one that reads by an equal one that was made."""
     live: bool = False
@@ -124,7 +126,9 @@ class Playback:
             if event.kind == "call.outcome" and "spend" in event.fields:
                 self._spends[event.fields["call"]] = Spend.of(event.fields["spend"])
         self._revocations = [event for event in kept if event.kind == "policy.changed" and "lifts" not in event.fields]
-        for call in Tape(kept).all():
+        calls = Tape(kept).all()
+        self._labels = {_key(call): call.fields["labels"] for call in calls if "labels" in call.fields}
+        for call in calls:
             # Denials by the policy are worked out anew; what a rerun was given again, it will be given again.
             from_outside = call.outcome == "denied" and call.fields["rule"] in _FROM_OUTSIDE
             # What came of a superseded step's calls, but for results that were given again, is over.
@@ -200,6 +204,11 @@ class Playback:
         found = waiting.popleft()
         self.served.append(found)
         return str(self._payloads[found.payloads["error"]]["what"])
+
+    def labels(self, step: Step, target: str, digest: str, k: int, worked_out: dict[str, str]) -> dict[str, str]:
+        """Those on record; whether a parallel call had vouched for a value by then does not follow from the run."""
+        recorded = self._labels.get((step.position, target, digest, k)) if self._variation.labels else None
+        return worked_out if recorded is None else recorded
 
     def value(self, step: Step, target: str, digest: str, k: int, make: Callable[[], str]) -> str:
         """The value on record; a fresh one, which is a miss, where there is none."""

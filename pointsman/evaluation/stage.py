@@ -46,7 +46,8 @@ class Stage:
         self._record = record
         self._past = record.events
         earlier, given = Earlier(record), variation or Variation()
-        self._variation = replace(given, instead=earlier.instead(given.instead, lambda: self._journal.branch))
+        same = given.rules is None and all(event.fields.get("version") in (None, graph.plan.rules.version) for event in self._past)
+        self._variation = replace(given, labels=same, instead=earlier.instead(given.instead, lambda: self._journal.branch))
         self._rules = self._variation.rules or replace(graph.plan.rules, principal=self._past[0].fields.get("by"))
         self.source = Playback(self._past, record.payloads, self._variation, superseded=earlier.places, cut=Cut.of(self._past))
         self._clock = Then(self._past[0].time)

@@ -43,6 +43,8 @@ class Call:
     """What it does to the world, as its contract said; None where the source does not say."""
     verdict: str | None = None
     rule: str | None = None
+    labels: Mapping[str, str] | None = None
+    """The labels of its arguments by path, as `Label` writes them; None where the source does not say."""
     spend: Spend | None = None
     """What it cost; None where the source does not say."""
     message: int | None = None

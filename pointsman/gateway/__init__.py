@@ -24,6 +24,7 @@ from pointsman.gateway.accounts import Accounts
 from pointsman.gateway.asking import Asking
 from pointsman.gateway.guarding import admitted, released
 from pointsman.gateway.judging import judge
+from pointsman.gateway.labelling import Labelling
 from pointsman.gateway.modelling import model_request
 from pointsman.gateway.permits import Permits
 from pointsman.gateway.position import Positions
@@ -68,6 +69,7 @@ class Gateway:
         self.tape = Tape(events)
         self.approvals = Approvals(events)
         self.permits = Permits(journal, rules.principal, events)
+        self.labelling = Labelling(rules.labels, self.payload, events)
         self.accounts = Accounts(rules.limits, clock, events)
         parks = sum(1 for event in events if event.kind == "run.parked")
         self.steps = Steps(rules.policy, parks, Positions(events), self.tape, self.accounts, journal, approvals=self.approvals)
@@ -80,8 +82,7 @@ class Gateway:
         self._asking = Asking(self)
         self._returning = Returning(self)
         self._read = read
-        repairs = [event for event in events if event.kind == "run.repaired"]
-        self._rerun = set(repairs[-1].fields["positions"]) if repairs else set()
+        self._rerun = next((set(event.fields["positions"]) for event in reversed(events) if event.kind == "run.repaired"), set())
 
     async def call_tool(self, contract: Contract, arguments: Mapping[str, Any]) -> Any:
         """Make one call of a tool for the step that is being executed."""
@@ -153,8 +154,10 @@ class Gateway:
     async def _begun(self, request: Request, step: Step, digest: str, facts: dict[str, Any]) -> Any:
         """A call that is not on record: judged, and begun where it may be. Raises `Withheld` where that has to be done anew."""
         call_id, k = facts["call"], facts["k"]
+        labels = self.source.labels(step, request.target, digest, k, await self.labelling.of(request, step))
+        facts = facts | {"labels": labels} if labels else facts
         corrected = self.tape.other_effect(step.position, request.target, digest, step.ns) if request.is_effect else None
-        decision = judge(request, step, self.accounts.run.settled, self.rules.principal, corrected)
+        decision = judge(request, step, self.accounts.run.settled, self.rules.principal, labels, corrected)
         revocation = await self.permits.against(decision, request.target) or self.source.revocation(step, request.target, digest, k)
         for draft in self.permits.lifted():
             self.note(draft)
@@ -224,9 +227,7 @@ class Gateway:
 
     def heard(self, event: Event) -> None:
         """Something came from outside while the run was going on."""
-        self.approvals.add(event)
-        self.tape.add(event)
-        self.permits.add(event)
+        self._take(event)
         if event.kind in ("run.cancelled", "run.paused"):
             self.stop = PointsmanError(f"the run was {event.kind.removeprefix('run.')}", undone="nothing more is begun")
 
@@ -290,8 +291,10 @@ class Gateway:
         event = Event(
             self.journal.run_id, seq, draft.time, self.journal.branch, draft.position, draft.kind, draft.fields, draft.payloads, ""
         )
-        self.tape.add(event)
-        self.approvals.add(event)
-        self.permits.add(event)
+        self._take(event)
         if "call" in draft.fields:
             self.tape.consume(draft.fields["call"])
+
+    def _take(self, event: Event) -> None:
+        for part in (self.tape, self.approvals, self.permits, self.labelling):
+            part.add(event)

@@ -79,6 +79,7 @@ class Asking:
     ) -> Approval:
         """The approval for exactly this call. Without one the question is put on record and the step stops here."""
         card = await self._card(request, step, decision, corrected) | await self._preview(request, step)
+        card |= {"labels": facts["labels"]} if "labels" in facts else {}
         approval = await self.asked(step, self._binding(request, step), card, decision, request.target, call=(digest, facts))
         if approval.state in ("rejected", "expired"):
             error = Rejected if approval.state == "rejected" else Expired

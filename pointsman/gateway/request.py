@@ -13,6 +13,7 @@ from pointsman import canonical
 from pointsman.body import is_async
 from pointsman.breaker import Breaker
 from pointsman.errors import ToolFailed
+from pointsman.label import UNTRUSTED
 from pointsman.limit import Spend
 from pointsman.policy import Decision
 from pointsman.tool import WORLD_UNCHANGED, Contract
@@ -52,6 +53,10 @@ class Request:
     """The same call with other arguments; None where a person may not change them."""
     edited: Mapping[str, Any] | None = None
     """Where a person changed the arguments: who, what they were, and at which question."""
+    sinks: tuple[str, ...] = ()
+    """The arguments that decide who, where or how much."""
+    own: Mapping[str, Any] = field(default_factory=dict)
+    """What its tool itself says of arguments that nobody gives, as encoded trees by name."""
     guarded: Decision | None = None
     """What guards say of it; None where they let it pass."""
     unbounded: str = ""
@@ -112,4 +117,7 @@ def tool_request(contract: Contract, arguments: Mapping[str, Any]) -> Request:
         preview=partial(tool_request, contract.preview, contract.preview.share(typed)) if contract.preview and not invalid else None,
         breaker=contract.breaker,
         again_with=partial(tool_request, contract),
+        sinks=contract.sinks,
+        own=contract.defaults,
+        facts={"label": str(contract.label)} if contract.label != UNTRUSTED else {},
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pointsman.label import Label
 from pointsman.limit import Limits
 from pointsman.policy import Policy
 from pointsman.price import Price
@@ -19,3 +20,5 @@ class Rules:
     version: str
     principal: str | None = None
     prices: Mapping[str, Price] = field(default_factory=dict)
+    labels: Mapping[str, Label] = field(default_factory=dict)
+    """Labels of the run's input, by field or dotted path into one."""

@@ -1,7 +1,7 @@
 """Where a call that may be made gets its answer: the outside world, or the record of another run.
 
-The gateway asks for nothing else from outside: answers, what was revoked, the verdict of a cap (which can depend on what ran first), time and
-chance. So whoever gives these runs the whole graph without a network.
+The gateway asks for nothing else from outside: answers, what was revoked, the verdict of a cap and the labels of arguments (which can depend on
+what ran first), time and chance. So whoever gives these runs the whole graph without a network.
 """
 
 from __future__ import annotations
@@ -39,6 +39,10 @@ class Source(Protocol):
         """Which cap a call would pass, given what the accounts say; None where it may begin."""
         ...
 
+    def labels(self, step: Step, target: str, digest: str, k: int, worked_out: dict[str, str]) -> dict[str, str]:
+        """The labels of what a call is given, by path, given what follows from the run's record as it stands."""
+        ...
+
     def value(self, step: Step, target: str, digest: str, k: int, make: Callable[[], str]) -> str:
         """An instant, a number or an id by chance, as text."""
         ...
@@ -64,6 +68,10 @@ class World:
 
     def exceeded(self, step: Step, target: str, digest: str, k: int, worked_out: str | None) -> str | None:
         """What the accounts say."""
+        return worked_out
+
+    def labels(self, step: Step, target: str, digest: str, k: int, worked_out: dict[str, str]) -> dict[str, str]:
+        """What follows from the record."""
         return worked_out
 
     def value(self, step: Step, target: str, digest: str, k: int, make: Callable[[], str]) -> str:

@@ -36,16 +36,13 @@ class Policy:
         if len(set(self.ids)) < len(self.rules):
             raise BadInput("two rules of the policy have one name", remedy="give each rule a name of its own")
         self._about: dict[tuple[str, str], list[tuple[str, Rule]]] = {}
+        self._labelled: dict[tuple[str, str], frozenset[str]] = {}
         self._weighed: dict[tuple[str, ...], Decision] = {}
 
     def decide(self, facts: Facts) -> Decision:
         """The verdict on one call: deny wins over ask, ask over allow. Pure; never raises."""
-        about = self._about.get((facts.tool, facts.effect))
-        if about is None:
-            about = [(name, rule) for name, rule in zip(self.ids, self.rules, strict=True) if rule.is_about(facts.tool, facts.effect)]
-            self._about[facts.tool, facts.effect] = about
         matching: list[tuple[str, Rule]] = []
-        for name, rule in about:
+        for name, rule in self._rules_about(facts.tool, facts.effect):
             try:
                 if rule.when is None or rule.when.holds(facts):
                     matching.append((name, rule))
@@ -63,6 +60,22 @@ class Policy:
             if len(self._weighed) > _REMEMBERED:
                 del self._weighed[next(iter(self._weighed))]
         return known
+
+    def labelled(self, tool: str, effect: str) -> frozenset[str]:
+        """The paths of the arguments whose labels count where it decides on a call of this tool and effect class; the empty one for the call's."""
+        paths = self._labelled.get((tool, effect))
+        if paths is None:
+            conditions = [rule.when for _, rule in self._rules_about(tool, effect) if rule.when is not None]
+            found = (subject.labelled for condition in conditions for subject in condition.subjects())
+            paths = self._labelled[tool, effect] = frozenset(path for path in found if path is not None)
+        return paths
+
+    def _rules_about(self, tool: str, effect: str) -> list[tuple[str, Rule]]:
+        about = self._about.get((tool, effect))
+        if about is None:
+            about = [(name, rule) for name, rule in zip(self.ids, self.rules, strict=True) if rule.is_about(tool, effect)]
+            self._about[tool, effect] = about
+        return about
 
     def _weigh(self, matching: list[tuple[str, Rule]], matched: tuple[str, ...]) -> Decision:
         verdict = next(verdict for verdict in STRICTEST if any(rule.verdict is verdict for _, rule in matching))

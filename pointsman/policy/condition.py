@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -31,12 +31,12 @@ class Facts:
     spend: Mapping[str, Decimal] = field(default_factory=dict)
     """What the run has spent so far, by the names of limits."""
     labels: Mapping[str, Label] = field(default_factory=dict)
-    """Labels of arguments, by name or dotted path; what has none of its own is `UNTRUSTED`."""
+    """Labels of arguments, by name or dotted path, and under the empty path that of the call; what has none of its own is `UNTRUSTED`."""
 
     def label(self, path: str) -> Label:
-        """The label of an argument, or of a part of one. Raises `KeyError` where the call has no such argument."""
+        """The label of an argument, of a part of one, or of the call. Raises `KeyError` where the call has no such argument."""
         whole = path.partition(".")[0]
-        if whole not in self.arguments:
+        if path and whole not in self.arguments:
             raise KeyError(path)
         return self.labels.get(path) or self.labels.get(whole, UNTRUSTED)
 
@@ -83,6 +83,14 @@ class Condition:
             return [self.op, self.left.data(), *([self.right.data()] if self.right is not None else [])]
         return [self.op, self.left.path, canonical.encode(self.right)]
 
+    def subjects(self) -> Iterator[Subject]:
+        """What it compares."""
+        if isinstance(self.left, Subject):
+            yield self.left
+            return
+        for side in (self.left, self.right):
+            yield from side.subjects() if isinstance(side, Condition) else ()
+
 
 _CAN_BE_NAN = (float, Decimal)
 
@@ -121,6 +129,8 @@ class Subject:
     """Its value in some `Facts`; raises where there is none."""
     words: type[StrEnum] | None = None
     """The words it can be, where those are fixed."""
+    labelled: str | None = None
+    """The path of the argument whose label it is; None for anything else."""
 
     def _is(self, op: str, value: Any) -> Condition:
         if self.words is not None:
@@ -190,14 +200,21 @@ class Labelled:
     @property
     def integrity(self) -> Subject:
         """Who vouches for it: `untrusted < endorsed < trusted`."""
-        return Subject(f"label.{self.path}.integrity", lambda facts: facts.label(self.path).integrity, Integrity)
+        return Subject(self._named("integrity"), lambda facts: facts.label(self.path).integrity, Integrity, self.path)
 
     @property
     def confidentiality(self) -> Subject:
         """Who may see it: `public < internal < restricted`."""
-        return Subject(f"label.{self.path}.confidentiality", lambda facts: facts.label(self.path).confidentiality, Confidentiality)
+        return Subject(self._named("confidentiality"), lambda facts: facts.label(self.path).confidentiality, Confidentiality, self.path)
+
+    def _named(self, side: str) -> str:
+        return f"label.{self.path}.{side}" if self.path else f"label.{side}"
 
 
-def label(path: str) -> Labelled:
-    """The label of an argument, by dotted path: `deny(send, when=label("body").confidentiality > "internal")`."""
+def label(path: str = "") -> Labelled:
+    """The label of an argument, by dotted path: `deny(send, when=label("body").confidentiality > "internal")`.
+
+    Without a path that of the call: as little to be trusted as the least of its sinks and of the web addresses in its other texts, untrusted where
+    its tool names no sink: `ask(effect=("send",), when=label().integrity < "endorsed")`.
+    """
     return Labelled(path)
