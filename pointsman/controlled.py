@@ -44,7 +44,10 @@ class Controlled(CompiledStateGraph[Any, Any, Any, Any]):
 
     def lint(self, roles: Roles | None = None) -> list[Finding]:
         """What is wrong or odd about its policy; with `roles`, also about who is to decide. Tools are not looked up where a plain graph in it may call others."""
-        return lint(self.plan.rules.policy, tools=self.tools if self.knows_its_tools else None, roles=roles)
+        vouched = bool(self.plan.rules.labels) or any(part.kind == "question" for part in self.parts)
+        vouched = vouched or any(contract.label.integrity > "untrusted" for contract in self.contracts.values())
+        known = self.knows_its_tools
+        return lint(self.plan.rules.policy, tools=self.tools if known else None, roles=roles, is_vouched=vouched if known else None)
 
     @property
     def contracts(self) -> dict[str, Contract]:

@@ -11,6 +11,7 @@ import fcntl
 import itertools
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -45,6 +46,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in ("DATABASE_URL", "POINTSMAN_HOME", "POINTSMAN_MODEL", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
         os.environ.pop(name, None)
     os.environ["LANGSMITH_TRACING"] = "false"
+    # What a shell starts in the background is deaf to Ctrl-C, and so would be whatever a test starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         folder = Path(tempfile.mkdtemp(prefix="pmt-"))
         folder.chmod(0o755)  # the server of root runs as somebody else, who has to pass through

@@ -35,11 +35,13 @@ class Finding:
         return f"rule {self.rule}: {self.what}"
 
 
-def lint(policy: Policy, *, tools: Mapping[str, str] | None = None, roles: Roles | None = None) -> list[Finding]:
+def lint(
+    policy: Policy, *, tools: Mapping[str, str] | None = None, roles: Roles | None = None, is_vouched: bool | None = None
+) -> list[Finding]:
     """What is wrong or odd about a policy; empty where nothing is.
 
     `tools` are the tools it is meant for, name to effect class; names with a colon are models and not looked up. `roles` are who holds
-    which role. What is not given is not judged.
+    which role; `is_vouched` whether anything in the workflow vouches for a value. What is not given is not judged.
     """
     findings = []
     for name, rule in zip(policy.ids, policy.rules, strict=True):
@@ -47,6 +49,7 @@ def lint(policy: Policy, *, tools: Mapping[str, str] | None = None, roles: Roles
         findings += wrong or [Finding(name, what) for what in _outdone(policy, name, rule)]
         findings += [Finding(name, what) for what in _unknown_tool(rule.tool, tools)]
         findings += [Finding(name, what) for what in _unknown_role(rule, roles)]
+        findings += [Finding(name, what) for what in _unvouched(rule) if is_vouched is False]
     findings += [Finding(f"rate of {each.tool}", what) for each in policy.rates for what in _unknown_tool(each.tool, tools)]
     return findings
 
@@ -88,6 +91,16 @@ def _spans(wide: Rule, narrow: Rule) -> bool:
 def _unknown_tool(tool: str | None, tools: Mapping[str, str] | None) -> Iterator[str]:
     if tools is not None and tool is not None and ":" not in tool and tool not in tools:
         yield f"no node has a tool {tool!r}; there are: {', '.join(sorted(tools)) or 'none'}"
+
+
+def _unvouched(rule: Rule) -> Iterator[str]:
+    if rule.when is not None and any(
+        subject.path.endswith(".integrity") for subject in rule.when.subjects() if subject.labelled is not None
+    ):
+        yield (
+            "it compares who vouches for a value, and here nobody vouches for any: say so in labels= of the workflow, in label= of a tool, "
+            "or ask a person by a question"
+        )
 
 
 def _unknown_role(rule: Rule, roles: Roles | None) -> Iterator[str]:

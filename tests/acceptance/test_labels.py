@@ -1,6 +1,7 @@
 """Labels in a run: who vouches for what an effect is given, and what has been taken in that must not travel."""
 
 import asyncio
+import io
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,12 @@ from typing import Any
 import pytest
 from langgraph.graph import END, START
 from pydantic import BaseModel
+from rich.console import Console
 from typing_extensions import TypedDict
 
 from pointsman import FAILED, Policy, Workflow, agent, allow, ask, code, deny, effect, question, tool
+from pointsman.cli.card import card
+from pointsman.cli.listing import as_ask
 from pointsman.evaluation.backtest import Proposal, backtest
 from pointsman.evaluation.journaled import trace_of
 from pointsman.evaluation.replay import replay
@@ -101,6 +105,13 @@ def desk(post: Post, *turns: Any, policy: Policy = VOUCHED) -> Any:
 INPUT = {"customer": {"name": "Ann", "mail": ANN}, "letter": LETTER}
 
 
+def words_of(item: Any) -> str:
+    """The card as it stands at a terminal."""
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(card(as_ask(item)))
+    return console.export_text()
+
+
 def to(*addresses: str, text: str = "the figures") -> Any:
     return calls(*(("mail", {"to": address, "text": text}) for address in addresses))
 
@@ -138,6 +149,8 @@ async def test_an_agent_writes_to_whom_somebody_vouches_for(open_runs: OpenRuns,
         assert bool(asked) == (said == "untrusted" or "https" in str(turns)), post.sent
         assert len(post.sent) == (0 if asked else 1)
         if asked:
+            vouched = "nobody vouches for text, to" if said == "untrusted" else "the project vouches for to"
+            assert vouched in words_of(asked[0])
             assert asked[0].card["labels"]["to"] == f"{said} internal"
             assert asked[0].card["labels"][""] == "untrusted internal"
             assert asked[0].card["rule"] == "unknown-recipient"

@@ -106,6 +106,15 @@ def test_an_effect_class_that_the_tool_is_not_is_wrong() -> None:
     assert told(deny("pay", effect=("read", "submit")), tools=TOOLS) == []
 
 
+def test_a_rule_about_who_vouches_where_nobody_does_is_odd() -> None:
+    lines = (
+        allow("pay", when=(total <= 5) & ~(label("to").integrity < "endorsed")),
+        deny("pay", when=label("to").confidentiality > "internal"),
+    )
+    assert told(*lines, is_vouched=False) == [("allow-1", False)]
+    assert told(*lines, is_vouched=True) == told(*lines) == []
+
+
 def test_a_role_that_nobody_holds_is_odd() -> None:
     held = _roles(boss=["dana"], clerk=[])
     assert told(ask("pay", role="chief"), roles=held) == [("ask-1", False)]
