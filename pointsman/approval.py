@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -49,6 +49,8 @@ class Approval:
     """Who has approved so far, and which of the needs (by place) that counts for."""
     value: str | None = None
     """Digest of the edited arguments or of the answer."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Who vouched for what the call is given, when it was asked about."""
 
     @classmethod
     def of(cls, event: Event) -> Approval:
@@ -56,7 +58,7 @@ class Approval:
         fields = event.fields
         return cls(
             fields["approval"], event.position, event.payloads["binding"], event.payloads["card"], fields["tool"], fields["node"],
-            needs_of(fields), fields.get("expires_at"), branch=event.branch, k=fields.get("k", 0), rules=(fields.get("rule", ""), *fields.get("matched", ())),
+            needs_of(fields), fields.get("expires_at"), branch=event.branch, k=fields.get("k", 0), rules=(fields.get("rule", ""), *fields.get("matched", ())), labels=fields.get("labels", {}),
         )  # fmt: skip
 
     def decided(self, event: Event) -> None:

@@ -46,7 +46,9 @@ class Stage:
         self._record = record
         self._past = record.events
         earlier, given = Earlier(record), variation or Variation()
-        same = given.rules is None and all(event.fields.get("version") in (None, graph.plan.rules.version) for event in self._past)
+        same = given.rules is None and {graph.plan.rules.version} >= {
+            event.fields["version"] for event in self._past if event.kind in ("run.opened", "run.repaired")
+        }
         self._variation = replace(given, labels=same, instead=earlier.instead(given.instead, lambda: self._journal.branch))
         self._rules = self._variation.rules or replace(graph.plan.rules, principal=self._past[0].fields.get("by"))
         self.source = Playback(self._past, record.payloads, self._variation, superseded=earlier.places, cut=Cut.of(self._past))

@@ -154,7 +154,7 @@ class Gateway:
     async def _begun(self, request: Request, step: Step, digest: str, facts: dict[str, Any]) -> Any:
         """A call that is not on record: judged, and begun where it may be. Raises `Withheld` where that has to be done anew."""
         call_id, k = facts["call"], facts["k"]
-        labels = self.source.labels(step, request.target, digest, k, await self.labelling.of(request, step))
+        labels = await self._asking.labels(request, step, digest, k)
         facts = facts | {"labels": labels} if labels else facts
         corrected = self.tape.other_effect(step.position, request.target, digest, step.ns) if request.is_effect else None
         decision = judge(request, step, self.accounts.run.settled, self.rules.principal, labels, corrected)

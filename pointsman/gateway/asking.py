@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -141,6 +142,13 @@ class Asking:
             binding = self._binding(request, step)
             step.met |= {approval.approval_id for approval in unused if approval.binding == binding}
 
+    async def labels(self, request: Request, step: Step, digest: str, k: int) -> Mapping[str, str]:
+        """Who vouches for what a call is given; where somebody has been asked about exactly this one, who did then: their no holds, whatever was learned since."""
+        gate = self._gateway
+        found = gate.source.labels(step, request.target, digest, k, await gate.labelling.of(request, step))
+        asked = gate.approvals.find(step.position, self._binding(request, step), gate.journal.branch) if found else None
+        return asked.labels if asked is not None else found
+
     async def edited(self, request: Request, step: Step, k: int) -> Request | None:
         """What a person made of this call instead of approving it: another call, with the arguments they gave. None where nobody did."""
         for approval in self._gateway.approvals.edited(step.position, k):
@@ -216,6 +224,7 @@ class Asking:
             "rule": decision.rule,
             "matched": list(decision.matched) if len(decision.matched) > 1 else None,
             "k": facts["k"] or None,
+            "labels": facts.get("labels"),
             **approvals_.need_fields(decision.needs),
         }
         gate = self._gateway

@@ -55,17 +55,17 @@ class Labelling:
         elif event.kind == "call.intent" and "label" in fields:
             self._answers[fields["call"]] = Label.of(fields["label"])
         elif event.kind in ("call.outcome", "call.reconciled") and "result" in payloads:
-            answered = self._answers.get(fields.get("given", fields["call"]))
-            if answered is not None and fields.get("by", "probe") == "probe":  # not what a person says of a call
-                self._answers[fields["call"]] = answered
-                self._unread.append((f"call {fields['call']}", payloads["result"], (), answered))
+            answered = self._answers.get(fields["call"])
+            if answered is not None:
+                vouches = answered.integrity if fields.get("by", "probe") == "probe" else min(ENDORSED.integrity, answered.integrity)
+                self._unread.append((f"call {fields['call']}", payloads["result"], (), answered._replace(integrity=vouches)))
         elif event.kind == "ask.decided" and fields["decision"] == "answered":
             self._unread.append((f"answer at {event.position}", payloads["value"], (), ENDORSED))
 
     async def of(self, request: Request, step: Step) -> dict[str, str]:
-        """The labels of what a policy looks at, by path; of an effect those of all its arguments, and its own under the empty path, where anything has a label at all."""
+        """The labels of what a policy looks at, by path; of an effect those of all its arguments, and its own under the empty path, where the workflow or a tool that has answered declares any."""
         wanted = {path for policy in step.policies for path in policy.labelled(request.target, request.effect)}
-        if request.is_effect and (self._origins or self._unread):
+        if request.is_effect and (self._inputs or self._answers):
             wanted |= {"", *(name for name, _ in _named(request.public))}
         if not wanted:
             return {}

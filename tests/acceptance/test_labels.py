@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from pointsman.evaluation.backtest import Proposal, backtest
 from pointsman.evaluation.journaled import trace_of
 from pointsman.evaluation.replay import replay
 from pointsman.evidence import verify
-from pointsman.label import TRUSTED, Confidentiality, Label
+from pointsman.label import TRUSTED, UNTRUSTED, Confidentiality, Label
 from pointsman.policy import label
 from pointsman.testing import ScriptedModel, calls, says
 from tests.acceptance.world import OpenRuns, World, approve_all, go, open_items, rerun, told
@@ -210,20 +211,30 @@ async def test_of_answers_to_one_question_the_newest_alone_counts(open_runs: Ope
 
 
 def looking_up(post: Post, policy: Policy, *, beside: bool = False) -> Any:
-    """Code looks an address up, and an effect writes to it: after that, or `beside` it."""
+    """Code looks an address up, and an effect writes to it: after that, or in a branch `beside` it, which reads something first."""
 
     async def look_up(state: State, ctx: Any) -> State:
-        found = await ctx.call(post.directory, name="bob")
-        return {"found": found[0]}
+        return {"found": (await ctx.call(post.directory, name="bob"))[0]}
 
-    nodes = {"look_up": code(look_up, tools=(post.directory,), calls=1), "mail": effect(post.mail, reads=("to", "text"), writes="sent")}
-    flow = Workflow(State, name="flow", policy=policy)
-    for name, node in nodes.items():
-        flow.add_node(name, node)
+    async def read(state: State, ctx: Any) -> State:
+        return {"letter": await ctx.call(post.inbox)}
+
+    flow, branch = Workflow(State, name="flow", policy=policy), Workflow(State, name="branch", policy=policy)
+    branch.add_node("read", code(read, tools=(post.inbox,), calls=1))
+    branch.add_edge(START, "read")
+    flow.add_node("look_up", code(look_up, tools=(post.directory,), calls=1))
     flow.add_edge(START, "look_up")
-    flow.add_edge(START if beside else "look_up", "mail")
-    flow.add_exits("mail", done=END, default=FAILED)
-    return flow.compile()
+    for inner, before in ((branch, "read"), (flow, "look_up")):
+        inner.add_node("mail", effect(post.mail, reads=("to", "text"), writes="sent"))
+        inner.add_edge(before, "mail")
+        inner.add_exits("mail", done=END, default=FAILED)
+    if not beside:
+        return flow.compile()
+    both = Workflow(State, name="flow", policy=policy)
+    both.add_node("look_up", code(look_up, tools=(post.directory,), calls=1))
+    both.add_node("branch", branch.compile())
+    both.add_edge(START, "look_up").add_edge(START, "branch")
+    return both.compile()
 
 
 async def test_an_answer_that_a_rerun_was_given_again_is_vouched_for_as_before(open_runs: OpenRuns, world: World) -> None:
@@ -239,16 +250,65 @@ async def test_an_answer_that_a_rerun_was_given_again_is_vouched_for_as_before(o
         assert await told(runs, run, "call.denied", rule="stranger") == []
 
 
-@pytest.mark.parametrize("slow", ["the directory", "nothing"])
-async def test_what_a_branch_beside_has_learned_by_then_is_replayed(open_runs: OpenRuns, world: World, slow: str) -> None:
-    """Which of two branches comes first does not follow from the run: a replay takes it from the record."""
-    world.delay = lambda _: 0.3 if slow == "the directory" else 0.0
-    graph = looking_up(Post(world), VOUCHED, beside=True)
+@pytest.mark.parametrize("decision", ["approve", "reject"])
+async def test_a_question_stays_one_whatever_a_branch_beside_learns_meanwhile(open_runs: OpenRuns, world: World, decision: str) -> None:
+    """And so it is replayed: which of two branches comes first does not follow from the run."""
+    world.delay = lambda _: 1.0
+    post = Post(world)
+    graph = looking_up(post, VOUCHED, beside=True)
     async with open_runs(graph) as runs:
         run, summary = await go(runs, {"to": BOB, "text": "hello"})
-        assert summary.state == "waiting" or slow == "nothing"
-        assert (await approve_all(runs, run)).state == "done"
+        assert summary.state == "waiting"
+        [item] = await open_items(runs, run)
+        await getattr(runs, decision)(item, by="dana")
+        assert (await run.settled()).state == ("done" if decision == "approve" else "failed")
+        assert len(post.sent) == (decision == "approve")
+        [ended] = await told(runs, run, "call.intent" if post.sent else "call.denied", target="mail")
+        assert (ended.fields["verdict"], ended.fields["approval"], ended.fields["labels"]["to"]) == (
+            "ask",
+            item.approval_id,
+            "untrusted internal",
+        )
         assert (await replay(graph, await trace_of(runs, run))).identical
+
+
+async def test_a_replay_on_another_version_works_labels_out_anew(open_runs: OpenRuns, world: World) -> None:
+    post = Post(world)
+    async with open_runs(looking_up(post, VOUCHED)) as runs:
+        run, summary = await go(runs, {"to": BOB, "text": "hello"})
+        assert summary.state == "done"
+        trace = await trace_of(runs, run)
+    untold = Post(world)
+    contract = replace(untold.directory.contract, label=UNTRUSTED)
+    untold.directory = untold.directory.model_copy(update={"contract": contract})
+    for tools, same in ((post, True), (untold, False)):
+        again = await replay(looking_up(tools, VOUCHED), trace)
+        assert (again.identical, again.same_version) == (same, same)
+
+
+async def test_what_a_person_says_of_a_call_is_a_persons_word(open_runs: OpenRuns, world: World) -> None:
+    """Though what the tool itself answers would be trusted."""
+    post = Post(world)
+
+    @tool(effect="write", label=TRUSTED)
+    async def register(wanted: str) -> str:
+        """Registers somebody, for example "bob"; gives the address."""
+        raise OSError("no answer")
+
+    flow = Workflow(State, name="flow", policy=Policy(allow("register"), ask("mail")))
+    flow.add_node("register", effect(register, reads=("wanted",), writes="to"))
+    flow.add_node("mail", effect(post.mail, reads=("to", "text"), writes="sent"))
+    flow.add_edge(START, "register")
+    flow.add_exits("register", done="mail", default=FAILED)
+    flow.add_exits("mail", done=END, default=FAILED)
+    async with open_runs(flow.compile()) as runs:
+        run, summary = await go(runs, {"wanted": "bob", "text": "hello"})
+        assert summary.state == "parked"
+        [intent] = await told(runs, run, "call.intent", target="register")
+        await runs.reconcile(run, intent.fields["call"], happened=True, result=BOB, by="dana")
+        assert (await run.settled()).state == "waiting"
+        [item] = await open_items(runs, run)
+        assert item.card["labels"]["to"] == "endorsed internal"
 
 
 async def test_a_rule_about_labels_is_tried_on_recorded_runs(open_runs: OpenRuns, world: World) -> None:
@@ -274,4 +334,8 @@ def test_labels_are_part_of_the_version(world: World) -> None:
         flow.add_node("mail", effect(post.mail, reads=("to", "text")))
         flow.add_edge(START, "mail")
         flow.add_exits("mail", default=END)
+    post.mail.contract = replace(post.mail.contract, label=RESTRICTED)
+    flows.append(Workflow(State))
+    flows[-1].add_node("mail", effect(post.mail, reads=("to", "text")))
+    flows[-1].add_edge(START, "mail").add_exits("mail", default=END)
     assert len({flow.compile().plan.rules.version for flow in flows}) == len(flows)

@@ -40,7 +40,14 @@ async def shout(text: str) -> str:
 
 
 def labels(
-    vouched: Any, *, paths: tuple[str, ...] = (), name: str = "given", of: Any = transfer, inner: str = "", **arguments: Any
+    vouched: Any,
+    *,
+    paths: tuple[str, ...] = (),
+    name: str = "given",
+    of: Any = transfer,
+    inner: str = "",
+    as_: Label = TRUSTED,
+    **arguments: Any,
 ) -> Mapping[str, str]:
     """The labels of a call where the project vouches for one input."""
     payloads = {"1": canonical.encode(vouched)}
@@ -50,7 +57,7 @@ def labels(
         return payloads[digest]
 
     async def work() -> dict[str, str]:
-        known = Labelling({f"given{inner}": TRUSTED}, payload, [accepted])
+        known = Labelling({f"given{inner}": as_}, payload, [accepted])
         policy = Policy(*(allow(when=label(path).integrity == "trusted") for path in paths))
         return await known.of(tool_request(of.contract, arguments), SimpleNamespace(policies=(policy,)))  # type: ignore[arg-type]
 
@@ -150,6 +157,11 @@ def test_the_label_of_a_call_is_that_of_its_least_trusted_sink() -> None:
     for more in ({"amount": 7}, {"copies": "eve"}, {"copies": ["ann", "eve"]}):
         assert labels("ann", to="ann", **more)[""] == "untrusted internal"
     assert labels("hello", of=shout, text="hello")[""] == "untrusted internal", "a tool that names no sink"
+
+
+def test_what_is_public_makes_nothing_else_public() -> None:
+    for declared, said in (("public", "internal"), ("internal", "internal"), ("restricted", "restricted")):
+        assert labels("ann", to="ann", as_=Label(Integrity.TRUSTED, Confidentiality(declared)))["to"] == f"trusted {said}"
 
 
 def test_a_web_address_in_a_text_is_a_sink() -> None:
