@@ -58,7 +58,10 @@ class Stage:
         self._journal.wrote = self._wrote
         self._gateway: Gateway | None = None
         self._saver = MemorySaver(self._journal.save, JsonPlusSerializer(allowed_msgpack_modules=graph.plan.classes))
-        self._script = [event for event in self._past if event.kind in ("ask.decided", "ask.expired")]
+        asked = {event.fields["approval"]: event.branch for event in self._past if event.kind == "ask.opened"}
+        said = [event for event in self._past if event.kind in ("ask.decided", "ask.expired")]
+        # What a rerun went past came to its end with the rerun, in the rerun's branch; nobody said anything to it.
+        self._script = [event for event in said if event.kind == "ask.decided" or event.branch == asked[event.fields["approval"]]]
         self._rests = deque(rests(self._past))
 
     @property
@@ -161,6 +164,7 @@ class Stage:
             for event in self._said_to(approval):
                 self._script.remove(event)
                 await self._journal.append(self._as_said(event, approval))
+                self._rests = deque(rest for rest in self._rests if rest[1] is not None or rest[0].seq > event.seq)  # it went on by what was said
                 said = True
         return said
 

@@ -23,7 +23,7 @@ from pointsman.policy import rate
 from pointsman.sandbox import Change, Sandbox
 from pointsman.testing import ScriptedModel, StillClock, calls, says
 from tests.acceptance.test_contracts import undoable
-from tests.acceptance.world import OpenRuns, State, World, approve_all, drained, flow, go, line, logs, only, thread
+from tests.acceptance.world import OpenRuns, State, World, approve_all, drained, flow, go, line, logs, only, rerun, thread
 
 pytestmark = pytest.mark.anyio
 
@@ -144,6 +144,28 @@ async def test_a_question_whose_time_ran_out_runs_out_again(open_runs: OpenRuns,
             await runs.fall_due(run)
             summary = await run.settled()
         assert summary.state == "done"
+        trace = await trace_of(runs, run)
+    assert await replayed(world, expiring(world), trace) == []
+    assert await replayed(world, expiring(world, exit="later"), trace) == [("late@1", "output")]
+
+
+async def test_a_question_that_a_rerun_went_past_is_left_unanswered_again(open_runs: OpenRuns, world: World) -> None:
+    clock = StillClock()
+    async with open_runs(expiring(world), clock=clock) as runs:
+        run, _ = await go(runs, {"amount": 5})
+        assert await rerun(runs, run, "pay") == "waiting"  # asks the same
+        assert await rerun(runs, run, "pay", amount=7) == "waiting"
+        [item] = await runs.inbox()
+        await runs.reject(item, by="dana")
+        assert (await run.settled()).state == "waiting"
+        assert await rerun(runs, run, "person") == "waiting"
+        assert await rerun(runs, run, "pay", amount=9) == "waiting"
+        [item] = await runs.inbox()
+        await runs.reject(item, by="dana")
+        assert (await run.settled()).state == "waiting"
+        clock.advance(7200)
+        await runs.fall_due(run)
+        assert (await run.settled()).state == "done"
         trace = await trace_of(runs, run)
     assert await replayed(world, expiring(world), trace) == []
     assert await replayed(world, expiring(world, exit="later"), trace) == [("late@1", "output")]
