@@ -80,14 +80,9 @@ class Stage:
         called = {fields["target"]: fields["effect"] for fields in told} | {missed.target: missed.effect for missed in self.source.missed}
         effects = frozenset(target for target, effect in called.items() if effect not in WORLD_UNCHANGED)
         parked = [event.position for event in self.events if event.kind == "run.parked"]
-        opened = [event for event in self.events if event.kind == "ask.opened"]
-        waiting = {approval.approval_id for approval in Approvals(self.events).open()}
-        then = {(event.position, event.fields["tool"]) for event in self._past if event.kind == "ask.opened"}
-        questions = {
-            event.position: event.fields["rule"]
-            for event in opened
-            if event.fields["approval"] in waiting and (event.position, event.fields["tool"]) not in then
-        }
+        waiting = [approval for approval in Approvals(self.events).open() if self._is_new(approval)]
+        rules = {event.fields["approval"]: event.fields["rule"] for event in self.events if event.kind == "ask.opened"}
+        questions = {approval.position: rules[approval.approval_id] for approval in waiting}
         return Besides(self.payloads.values(), effects, parked[-1] if parked else "", questions)
 
     async def play(self) -> list[Breach]:
@@ -164,7 +159,9 @@ class Stage:
             for event in self._said_to(approval):
                 self._script.remove(event)
                 await self._journal.append(self._as_said(event, approval))
-                self._rests = deque(rest for rest in self._rests if rest[1] is not None or rest[0].seq > event.seq)  # it went on by what was said
+                self._rests = deque(
+                    rest for rest in self._rests if rest[1] is not None or rest[0].seq > event.seq
+                )  # it went on by what was said
                 said = True
         return said
 
@@ -224,6 +221,18 @@ class Stage:
             if found and same and self._asks_the_same(then, approval):
                 return found
         return []
+
+    def _is_new(self, approval: Approval) -> bool:
+        """Whether nothing was asked there then, or only about other calls while this one was made."""
+        asked = (
+            then for then in Approvals(event for event in self._past if event.kind == "ask.opened").open() if then.tool == approval.tool
+        )
+        there = [then for then in asked if then.position == approval.position]
+        if not there or not approval.tool or any(self._asks_the_same(then, approval) for then in there):
+            return not there
+        made = [event for event in self._past if event.kind == "call.intent" and event.position == approval.position]
+        wanted = self.payloads[approval.card_digest]["arguments"]
+        return any(event.fields["target"] == approval.tool and self.payloads[event.payloads["request"]] == wanted for event in made)
 
     def _asks_the_same(self, then: Approval, now: Approval) -> bool:
         before, after = (self.payloads[asked.card_digest] for asked in (then, now))

@@ -85,7 +85,7 @@ class Asking:
         if approval.state in ("rejected", "expired"):
             error = Rejected if approval.state == "rejected" else Expired
             who = f"{approval.by} rejected it" if approval.state == "rejected" else "it was not decided in time"
-            said = Decision(Verdict.ASK, decision.rule, f"{who} (approval {approval.approval_id[:8]})")
+            said = Decision(Verdict.ASK, decision.rule, who)
             raise await self.deny(step, digest, facts | {"approval": approval.approval_id}, said, error if request.is_effect else Denied)
         return approval
 

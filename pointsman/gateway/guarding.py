@@ -87,5 +87,5 @@ async def consent(gateway: Gateway, step: Step, on: Place, seen: Examined, subje
         if approval.state == "approved":
             return
         why = f"{approval.by} rejected it" if approval.state == "rejected" else "it was not decided in time"
-        decision = replace(decision, reason=f"{decision.reason}; {why} (approval {approval.approval_id[:8]})")
+        decision = replace(decision, reason=f"{decision.reason}; {why}")
     raise Denied(decision.reason, step=step.position, undone=f"the {on} went no further", remedy=f"see guard {decision.rule}")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from langgraph.graph import END, START
 
-from pointsman import FAILED, Policy, agent, allow, ask, code, effect, question, tool
+from pointsman import FAILED, Policy, agent, allow, arg, ask, code, effect, question, tool
 from pointsman.errors import TooSoon
 from pointsman.evaluation.change import Change as Tried
 from pointsman.evaluation.counterfactual import counterfactual
@@ -422,6 +422,31 @@ async def test_an_agent_with_agents_and_approvals_replays(open_runs: OpenRuns, w
     refused = await counterfactual(crew(world), trace, Tried("decision", below, "rejected"), floor=0)
     assert (below, "effect") in [(one.position, one.kind) for one in refused.replay.divergences]
     assert await replayed(world, crew(world, text="Do not {text}"), trace) == [("lead@1/model@1", "argument")]
+
+
+def haggling(world: World, above: int, version: str = "1") -> Any:
+    t = world.tools()
+    model = ScriptedModel([calls(("pay", {"amount": 500})), calls(("pay", {"amount": 80})), says(answer="agreed")])
+    rules = (allow(t.pay, when=arg("amount") <= above), ask(t.pay, when=arg("amount") > above))
+    graph = flow(policy=Policy(*rules, version=version))
+    graph.add_node("lead", agent(effects=(t.pay,), reads=("text",), writes="note", returns=str, prompt="Pay: {text}", model=model))
+    graph.add_edge(START, "lead").add_exits("lead", answered=END, default=FAILED)
+    return graph.compile()
+
+
+async def test_an_agent_that_was_told_no_and_was_corrected_replays_under_another_policy(open_runs: OpenRuns, world: World) -> None:
+    async with open_runs(haggling(world, 50)) as runs:
+        run, _ = await go(runs, {"text": "it"})
+        [item] = await runs.inbox()
+        await runs.reject(item, by="dana", note="too much")
+        assert (await run.settled()).state == "waiting"
+        [item] = await runs.inbox()
+        await runs.edit(item, {"amount": 40}, by="dana")
+        assert (await run.settled()).state == "done"
+        trace = await trace_of(runs, run)
+    assert await replayed(world, haggling(world, 50), trace) == []
+    assert await replayed(world, haggling(world, 50, version="2"), trace) == []
+    assert await replayed(world, haggling(world, 30), trace) == [("lead@1/tools@2#0", "policy")]
 
 
 # Files changed in a sandbox
