@@ -64,8 +64,10 @@ def divergences(recorded: Mapping[str, Any], replayed: Mapping[str, Any], beside
 class _Comparison:
     def __init__(self, recorded: Mapping[str, Any], replayed: Mapping[str, Any], besides: Besides) -> None:
         self._runs = (recorded["run"], replayed["run"])
-        waits = {position: {"input": {}} for position in besides.questions}  # a step within an agent says nothing before its call is made
-        self._steps: tuple[Mapping[str, Any], Mapping[str, Any]] = (recorded["steps"], waits | replayed["steps"])
+        waits: Mapping[str, Any] = {
+            position: {"input": {}} for position in besides.questions
+        }  # a step within an agent says nothing before its call is made
+        self._steps: tuple[Mapping[str, Any], Mapping[str, Any]] = (recorded["steps"], {**waits, **replayed["steps"]})
         self._effects, self._halted, self._questions = besides.effects, besides.halted, besides.questions
         self._trees = {value_digest(tree): tree for tree in besides.trees}
 
