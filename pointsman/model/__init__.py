@@ -207,6 +207,19 @@ class _Door(_Base):
             output_tokens=output_cap(payload), timeout=self.door_timeout, perform=perform, plain=self._is_plain(),
         )  # fmt: skip
 
+    def _create_chat_result(self, response: Any, *others: Any, **options: Any) -> ChatResult:
+        own: Any = super()
+        unread = answer.set_aside(response)
+        result = cast(ChatResult, own._create_chat_result(response, *others, **options))
+        answer.put_back(result, unread)
+        return result
+
+    def _convert_chunk_to_generation_chunk(self, chunk: Any, *others: Any, **options: Any) -> ChatGenerationChunk | None:
+        own: Any = super()
+        made = cast("ChatGenerationChunk | None", own._convert_chunk_to_generation_chunk(chunk, *others, **options))
+        answer.refuse(made, chunk)
+        return made
+
     def _is_plain(self) -> bool:
         own: Any = super()
         return own._agenerate.__func__ is BaseChatModel._agenerate

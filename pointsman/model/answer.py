@@ -10,10 +10,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall
 from langchain_core.messages.ai import UsageMetadata
-from langchain_core.messages.tool import tool_call_chunk
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk
+from langchain_core.messages.tool import invalid_tool_call, tool_call_chunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from pointsman import canonical
 from pointsman.errors import BadInput, legible
@@ -74,6 +74,44 @@ def _written(arguments: Any) -> str | None:
 
 def _text(told: Any) -> str | None:
     return legible(told) if isinstance(told, str) else None
+
+
+def set_aside(response: Any) -> list[list[InvalidToolCall]]:
+    """Take those calls out of an OpenAI completion whose arguments are JSON and no object, by choice: LangChain would raise over the whole answer, and nothing of it be known."""
+    unread: list[list[InvalidToolCall]] = []
+    for choice in getattr(response, "choices", None) or ():
+        calls = choice.message.tool_calls or []
+        wrong = [call for call in calls if not _may_be_read(call)]
+        choice.message.tool_calls = [call for call in calls if call not in wrong] or None
+        unread.append(
+            [invalid_tool_call(name=call.function.name, args=call.function.arguments, id=call.id, error="no object") for call in wrong]
+        )
+    return unread
+
+
+def put_back(result: ChatResult, unread: list[list[InvalidToolCall]]) -> None:
+    """Put calls that were set aside among those of the answer that cannot be read."""
+    for generation, calls in zip(result.generations, unread, strict=False):
+        if calls and isinstance(generation.message, AIMessage):
+            generation.message.invalid_tool_calls = [*generation.message.invalid_tool_calls, *calls]
+
+
+def _may_be_read(call: Any) -> bool:
+    try:
+        arguments = json.loads(call.function.arguments or "{}")
+    except (AttributeError, TypeError, ValueError, RecursionError):  # LangChain finds these itself
+        return True
+    return not arguments or isinstance(arguments, dict)
+
+
+def refuse(part: ChatGenerationChunk | None, chunk: Any) -> None:
+    """Put the refusal in a chunk of an OpenAI stream where the one of a whole answer is: LangChain leaves it out."""
+    deltas = (
+        [choice.get("delta") or {} for choice in chunk.get("choices") or () if isinstance(choice, dict)] if isinstance(chunk, dict) else []
+    )
+    refusal = deltas[0].get("refusal") if deltas else None
+    if part is not None and isinstance(refusal, str):
+        part.message.additional_kwargs["refusal"] = refusal
 
 
 def message(kept: Mapping[str, Any], response_format: Any = None) -> AIMessage:
