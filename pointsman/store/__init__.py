@@ -40,6 +40,32 @@ QUERIES = {name: text.encode() for name, text in _named((files("pointsman.store"
 """The statements of `queries.sql`, by name."""
 
 
+class _Pool(AsyncConnectionPool[Connection]):
+    """A pool in which whoever is called off while they wait is called off, also where what they wait for comes at that moment.
+
+    `asyncio.wait_for`, with which psycopg's pool waits, drops a cancellation then before Python 3.12: a Ctrl-C would be lost.
+    """
+
+    async def getconn(self, timeout: float | None = None) -> Connection:  # noqa: ASYNC109 - it overrides
+        before = _called_off()
+        conn = await super().getconn(timeout)
+        if _called_off() > before:
+            await self.putconn(conn)
+            raise asyncio.CancelledError
+        return conn
+
+    async def wait(self, timeout: float = 30.0) -> None:  # noqa: ASYNC109 - it overrides
+        before = _called_off()
+        await super().wait(timeout)
+        if _called_off() > before:
+            raise asyncio.CancelledError
+
+
+def _called_off() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
+
+
 class Store:
     """A pool of connections to the database of a project. Open it with `Store.open`."""
 
@@ -61,7 +87,7 @@ class Store:
                 await conn.close()
                 raise psycopg.OperationalError("the server has closed the connection")
 
-        pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+        pool = _Pool(
             conninfo, connection_class=_reviving(revive) if revive else AsyncConnection[DictRow], check=check,
             min_size=1, max_size=connections, kwargs=kwargs, open=False, timeout=10, reconnect_timeout=1,
         )  # fmt: skip

@@ -203,6 +203,18 @@ def test_a_question_is_answered_in_a_form(project: Project) -> None:
     assert project.run("reject", item["approval_id"], "--as", "dana").code == 0
 
 
+def waits_for_a_line(pid: int) -> None:
+    """Until a process has slept for a while without a break, which one that only waits for its turn on a processor does not."""
+    seen, since, deadline = None, 0.0, time.monotonic() + 60
+    while seen is None or time.monotonic() < since + 0.3:
+        assert time.monotonic() < deadline, "it does not come to rest"
+        told = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+        now = told["voluntary_ctxt_switches"] if told["State"].startswith("S") else None
+        if now is None or now != seen:
+            seen, since = now, time.monotonic()
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize(("way", "code", "told"), [("Ctrl-C", 130, "Nothing was decided"), ("Ctrl-D", 2, "the form was left")])
 def test_a_form_can_be_left(project: Project, way: str, code: int, told: str) -> None:
     question = started(project, "asking", "ida")
@@ -216,7 +228,7 @@ def test_a_form_can_be_left(project: Project, way: str, code: int, told: str) ->
         while b"bill.payee" not in said and (part := os.read(process.stdout.fileno(), 1000)):
             said += part
         # Nobody is as quick as the moment between a prompt and its reading, in which Python keeps a signal until the next line.
-        time.sleep(0.3)
+        waits_for_a_line(process.pid)
         process.send_signal(signal.SIGINT) if way == "Ctrl-C" else os.write(ours, b"\x04")
         said += process.stdout.read()
     os.close(ours)

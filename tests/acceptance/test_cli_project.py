@@ -214,7 +214,7 @@ class Project:
 
     def close(self) -> None:
         """End the process that forks."""
-        self._nursery.communicate(timeout=10)
+        self._nursery.communicate(timeout=60)
 
 
 @dataclass

@@ -186,7 +186,7 @@ BROKEN_STREAMS = {
 @pytest.mark.parametrize("act", BROKEN_STREAMS.values(), ids=BROKEN_STREAMS.keys())
 async def test_a_stream_that_fails_is_a_failed_call(open_runs: OpenRuns, serve: Any, act: Act) -> None:
     server = serve(act)
-    model = model_at(server, timeout=0.5)
+    model = model_at(server, timeout=0.5 if act.drip else 20)
 
     async def body(state: State) -> State:
         await drained(model.astream("where?"))

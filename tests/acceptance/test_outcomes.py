@@ -121,7 +121,7 @@ async def test_a_call_that_a_timed_out_attempt_left_is_waited_for_and_not_made_a
         return {"log": [await slow.ainvoke({"text": "x"})]}
 
     sub = StateGraph(State)
-    sub.add_node("work", work, timeout=TimeoutPolicy(run_timeout=0.3), retry_policy=RetryPolicy(initial_interval=0.001, jitter=False))
+    sub.add_node("work", work, timeout=TimeoutPolicy(run_timeout=1.5), retry_policy=RetryPolicy(initial_interval=0.001, jitter=False))
     sub.add_edge(START, "work")
     async with open_runs(line(("sub", sub.compile()))) as runs:
         run, summary = await go(runs)
@@ -130,13 +130,13 @@ async def test_a_call_that_a_timed_out_attempt_left_is_waited_for_and_not_made_a
 
 
 async def test_a_sibling_that_fails_does_not_take_a_call_with_it(open_runs: OpenRuns, world: World) -> None:
-    t = world.tools()
-    world.delay = lambda x: 0.05
+    t, gate = world.tools(), world.gate(1)
     fails = iter([True])
 
     async def work(state: State, ctx: Any) -> State:
         async def bad() -> str:
-            await asyncio.sleep(0.02)
+            await gate.reached.wait()
+            gate.open_soon()
             if next(fails, False):
                 raise ValueError("planted")
             return "good"
@@ -317,7 +317,7 @@ async def test_a_probe_that_says_nothing_leaves_the_effect_unknown_and_its_agent
         wrong: Any = "not a number"
         return 7 if well else wrong
 
-    @tool(effect="send", reconcile=find, timeout=0.1)
+    @tool(effect="send", reconcile=find, timeout=0.1 if how == "hangs" else 30)
     async def lost(amount: int) -> int:
         """Send, and have the answer lost."""
         world.calls.append(("lost", amount))

@@ -188,21 +188,14 @@ def long(world: World, *, second: int = 2, before: str = "before") -> Any:
 
 @pytest.mark.parametrize("when", [("look", 1), ("peek", 2), ("look", 3)])
 async def test_a_run_that_was_cancelled_in_a_step_is_cancelled_there(open_runs: OpenRuns, world: World, when: tuple[str, int]) -> None:
-    begun = asyncio.Event()
-
-    def delay(x: int) -> float:
-        if x == when[1]:
-            begun.set()
-            return 0.2
-        return 0.0
-
-    world.delay = delay
+    gate = world.gate(when[1])
     async with open_runs(long(world)) as runs:
         run = await runs.start("flow", {})
-        await begun.wait()
+        await gate.reached.wait()
         await runs.cancel(run, by="dana", reason="enough")
         assert (await run.settled()).state == "cancelled"
-        await asyncio.sleep(0.4)
+        gate.opened.set()
+        await runs.engine.drain()
         trace = await trace_of(runs, run)
     assert await replayed(world, long(world), trace) == []
     assert await replayed(world, long(world, before="other"), trace) == [("before@1", "output")]
@@ -231,19 +224,15 @@ def wide(world: World, *, last: int = 9) -> Any:
 
 async def test_of_branches_side_by_side_each_goes_as_far_as_it_went(open_runs: OpenRuns, world: World) -> None:
     """The slow branch is in its first call when the run is cancelled, the other one in its last."""
-    begun = asyncio.Event()
-
-    def delay(x: int) -> float:
-        if x == 9:
-            begun.set()
-        return 0.3 if x in (1, 9) else 0.0
-
-    world.delay = delay
+    gates = [world.gate(x) for x in (1, 9)]
     async with open_runs(wide(world)) as runs:
         run = await runs.start("flow", {"amount": 5})
-        await begun.wait()
+        for gate in gates:
+            await gate.reached.wait()
         await runs.cancel(run, by="dana")
-        await asyncio.sleep(0.5)
+        for gate in gates:
+            gate.opened.set()
+        await runs.engine.drain()
         trace = await trace_of(runs, run)
     assert (world.asked("look"), world.asked("peek"), world.asked("pay")) == ([1], [7, 8, 9], [])
     assert await replayed(world, wide(world), trace) == []
@@ -278,25 +267,21 @@ async def test_steps_that_call_nothing_are_cut_short_where_they_were(open_runs: 
 
 
 async def test_a_run_that_waited_and_went_on_may_be_cancelled_in_the_middle_too(open_runs: OpenRuns, world: World) -> None:
-    begun = asyncio.Event()
+    gate = world.gate(5)
     graph = flow(policy=Policy(ask("pay")))
     graph.add_node("pay", effect(world.tools().pay, reads=("amount",), writes="receipt"))
     graph.add_node("after", lambda state: {"note": "after"})
     graph.add_edge(START, "pay").add_exits("pay", default="after")
     compiled = graph.compile()
 
-    def delay(x: int) -> float:
-        begun.set()
-        return 0.3
-
-    world.delay = delay
     async with open_runs(compiled) as runs:
         run, _ = await go(runs, {"amount": 5})
         [item] = await runs.inbox()
         await runs.approve(item, by="dana")
-        await begun.wait()
+        await gate.reached.wait()
         await runs.cancel(run, by="dana")
-        await asyncio.sleep(0.5)
+        gate.opened.set()
+        await runs.engine.drain()
         trace = await trace_of(runs, run)
     assert world.asked("pay") == [5]
     assert await replayed(world, compiled, trace) == []

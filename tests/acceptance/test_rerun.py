@@ -15,7 +15,7 @@ from pointsman.evaluation.journaled import trace_of
 from pointsman.evaluation.replay import replay
 from pointsman.event import Event
 from pointsman.evidence import verify
-from tests.acceptance.world import OpenRuns, State, World, counted, error_of, flow, go, line, output, paying, told
+from tests.acceptance.world import OpenRuns, State, World, a_while, counted, error_of, flow, go, line, output, paying, told
 from tests.acceptance.world import rerun as repair
 
 pytestmark = pytest.mark.anyio
@@ -96,7 +96,7 @@ async def test_siblings_and_sends_of_the_superstep_are_kept(open_runs: OpenRuns,
         if state.get("text") != "mended":
             while sum(event.kind == "call.outcome" for event in await told_here(ctx.run_id)) < 3:
                 await asyncio.sleep(0.005)
-            await asyncio.sleep(0.05)  # its siblings are through
+            await a_while()  # its siblings are through
             raise ValueError("not mended")
         return {"log": ["bad"]}
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from typing_extensions import TypedDict
 
 from pointsman import Workflow, effect
-from tests.acceptance.world import ASK_PAY, OpenRuns, State, World, approve_all, error_of, flow, go, line, open_items, output, told
+from tests.acceptance.world import ASK_PAY, OpenRuns, State, World, a_while, approve_all, error_of, flow, go, line, open_items, output, told
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.anyio
 async def after(event: asyncio.Event) -> None:
     """Until an event, and a little longer, so that what set it is through."""
     await event.wait()
-    await asyncio.sleep(0.05)
+    await a_while()
 
 
 def side_by_side(world: World, how: str, *, sibling_first: bool) -> Any:
@@ -94,19 +94,16 @@ async def test_a_finished_sibling_in_a_subgraph_is_not_executed_again(open_runs:
 async def test_a_sibling_under_way_when_another_fails_gets_its_call_back(open_runs: OpenRuns, world: World) -> None:
     from pointsman import code
 
-    t = world.tools()
-    world.delay = lambda x: 0.05
-    begun = asyncio.Event()
+    t, gate = world.tools(), world.gate(1)
 
     async def sibling(state: State, ctx: Any) -> State:
-        begun.set()
         return {"log": [await ctx.call(t.look, x=1)]}
 
     async def fails(state: State) -> State:
         world.ran["fails"] += 1
         if world.ran["fails"] == 1:
-            await begun.wait()
-            await asyncio.sleep(0.02)
+            await gate.reached.wait()
+            gate.open_soon()
             raise ValueError("planted")
         return {}
 

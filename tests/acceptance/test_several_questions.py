@@ -108,13 +108,13 @@ async def test_the_first_of_two_branches_that_is_approved_goes_on_without_the_ot
 
 
 async def test_a_decision_while_another_branch_is_under_way_is_gone_on_with(open_runs: OpenRuns, world: World) -> None:
-    world.delay = lambda _: 0.3
+    gate = world.gate(5)
     async with open_runs(paying_twice(world)) as runs:
         run, _ = await go(runs, {"amount": 5})
         first, second = await open_items(runs, run)
         await runs.approve(first, by="dana")
-        while not world.asked("pay"):
-            await asyncio.sleep(0.01)
+        await gate.reached.wait()
         await runs.approve(second, by="dana")  # its step has stopped in this segment already
+        gate.opened.set()
         assert (await run.settled()).state == "done"
         assert world.asked("pay") == [5, 5]

@@ -8,6 +8,7 @@ import pytest
 
 from pointsman import Policy, ask, code
 from pointsman.errors import Conflict, LeaseHeld
+from pointsman.store import Store
 from tests.acceptance.world import ALL, OpenRuns, State, World, counted, line, logs, only, open_items, thread, told
 
 pytestmark = pytest.mark.anyio
@@ -32,8 +33,7 @@ async def test_an_abandoned_stream_leaves_a_run_that_goes_on(open_runs: OpenRuns
 
 
 async def test_a_stream_abandoned_within_a_call_lets_go_only_when_the_call_is_on_record(open_runs: OpenRuns, world: World) -> None:
-    t = world.tools()
-    world.delay = lambda x: 0.05
+    t, gate = world.tools(), world.gate(1)
 
     async def work(state: State, writer: Any, ctx: Any) -> State:
         writer("begins")
@@ -43,9 +43,10 @@ async def test_a_stream_abandoned_within_a_call_lets_go_only_when_the_call_is_on
     async with open_runs(graph) as runs:
         stream = graph.astream({"log": []}, thread("t"), stream_mode="custom")
         assert await anext(stream) == "begins"
-        while not await told(runs, run := await only(runs), "call.intent"):
-            await asyncio.sleep(0.005)
+        await gate.reached.wait()
+        gate.open_soon()
         await stream.aclose()
+        run = await only(runs)
         assert [event.fields["outcome"] for event in await told(runs, run, "call.outcome")] == ["done"]
         await runs.sweep()
         assert (await run.settled()).state == "done"
@@ -53,17 +54,16 @@ async def test_a_stream_abandoned_within_a_call_lets_go_only_when_the_call_is_on
 
 
 async def test_cancelling_lets_the_call_under_way_finish_and_begins_nothing_more(open_runs: OpenRuns, world: World) -> None:
-    t = world.tools()
-    world.delay = lambda x: 0.05
+    t, gate = world.tools(), world.gate(1)
 
     async def work(state: State, ctx: Any) -> State:
         return {"log": [await ctx.call(t.look, x=1), await ctx.call(t.look, x=2)]}
 
     async with open_runs(line(("work", code(work, tools=(t.look,))), ("after", logs("after")))) as runs:
         run = await runs.start("flow", {})
-        while not await told(runs, run, "call.intent"):
-            await asyncio.sleep(0.005)
+        await gate.reached.wait()
         await runs.cancel(run, by="dana", reason="enough")
+        gate.opened.set()
         await runs.engine.drain()
         assert (await run.settled()).state == "cancelled"
         assert world.asked("look") == [1]
@@ -132,8 +132,7 @@ async def test_a_start_that_is_broken_off_anywhere_left_a_whole_run_or_none(open
 
 
 async def test_cancelling_stands_though_the_body_swallows_it(open_runs: OpenRuns, world: World) -> None:
-    t = world.tools()
-    world.delay = lambda x: 0.05
+    t, gate = world.tools(), world.gate(1)
 
     async def work(state: State, ctx: Any) -> State:
         found = []
@@ -146,9 +145,9 @@ async def test_cancelling_stands_though_the_body_swallows_it(open_runs: OpenRuns
 
     async with open_runs(line(("work", code(work, tools=(t.look,))), ("after", logs("after")))) as runs:
         run = await runs.start("flow", {})
-        while not await told(runs, run, "call.intent"):
-            await asyncio.sleep(0.005)
+        await gate.reached.wait()
         await runs.cancel(run, by="dana")
+        gate.opened.set()
         await runs.engine.drain()
         assert (await run.summary()).state == "cancelled"
         assert world.asked("look") == [1]
@@ -220,17 +219,32 @@ async def test_a_cancellation_that_was_not_heard_of_yet_still_stops_the_next_cal
 
 
 async def test_a_cancelled_run_asks_nobody(open_runs: OpenRuns, world: World) -> None:
-    t = world.tools()
-    world.delay = lambda x: 0.05
+    t, gate = world.tools(), world.gate(1)
 
     async def work(state: State, ctx: Any) -> State:
         return {"log": [await ctx.call(t.look, x=1), await ctx.call(t.peek, x=2)]}
 
     async with open_runs(line(("work", code(work, tools=(t.look, t.peek))), policy=Policy(ask("peek")))) as runs:
         run = await runs.start("flow", {})
-        while not await told(runs, run, "call.intent"):
-            await asyncio.sleep(0.005)
+        await gate.reached.wait()
         await runs.cancel(run, by="dana")
+        gate.opened.set()
         await runs.engine.drain()
         assert ((await run.summary()).state, world.calls) == ("cancelled", [("look", 1)])
         assert await told(runs, run, "ask.opened") == []
+
+
+async def test_a_cancellation_that_comes_with_a_connection_is_heard(url: str) -> None:
+    """Whoever waits for a free connection is called off at any of the turns in which one becomes free: a Ctrl-C is not lost there."""
+    async with Store.open(url, connections=1) as store:
+        for turns in range(12):
+            async with store.pool.connection():
+                waiting = asyncio.create_task(store.fetch("clock"))
+                while not store.pool.get_stats().get("requests_waiting"):
+                    await asyncio.sleep(0)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if waiting.cancel():
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
+        assert (await store.fetch("clock"))[0]["now"]

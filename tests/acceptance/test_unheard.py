@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,19 +13,19 @@ from langgraph.graph import START, StateGraph
 from pointsman import Policy, allow, tool
 from pointsman.testing import ScriptedModel, calls
 from tests.acceptance.fenced import FOUND, fenced
-from tests.acceptance.world import OpenRuns, State, World, error_of, go, line, output, told
+from tests.acceptance.world import Gate, OpenRuns, State, World, error_of, go, line, output, told
 
 pytestmark = pytest.mark.anyio
 
 
-def losing(world: World, *, delay: float = 0.0) -> Any:
+def losing(world: World) -> Any:
     """An effect without a key whose first answer is lost."""
 
     @tool(effect="send")
     async def pay(amount: int) -> str:
         """Pay, and lose the first answer."""
         world.calls.append(("pay", amount))
-        await asyncio.sleep(delay)
+        await world.passed(amount)
         if world.count("pay") == 1:
             raise OSError("lost")
         return "paid"
@@ -33,41 +34,59 @@ def losing(world: World, *, delay: float = 0.0) -> Any:
 
 
 class Around(AgentMiddleware):
-    """Stands around a call of a tool with what it is given."""
+    """Stands around a call of a tool with what it is given; the gate is in that call."""
 
-    def __init__(self, around: Any) -> None:
+    def __init__(self, around: Any, gate: Gate) -> None:
         super().__init__()
-        self.around = around
+        self.around, self.gate = around, gate
 
     async def awrap_tool_call(self, request: Any, handler: Any) -> Any:
-        return await self.around(request, lambda: handler(request))
+        return await self.around(request, lambda: handler(request), self.gate)
 
 
-async def swallows(request: Any, made: Any) -> Any:
+@contextlib.asynccontextmanager
+async def until_reached(gate: Gate) -> AsyncIterator[None]:
+    """A time that is over once the call is under way, which ends a little later. Raises `TimeoutError` as `asyncio.timeout` does."""
+    async with asyncio.timeout(None) as patience:
+
+        async def over() -> None:
+            await gate.reached.wait()
+            gate.open_soon()
+            patience.reschedule(0)
+
+        watching = asyncio.ensure_future(over())
+        try:
+            yield
+        finally:
+            watching.cancel()
+
+
+async def swallows(request: Any, made: Any, gate: Gate) -> Any:
     try:
         return await made()
     except Exception:
         return ToolMessage("never mind", tool_call_id=request.tool_call["id"])
 
 
-async def tries_again(request: Any, made: Any) -> Any:
+async def tries_again(request: Any, made: Any, gate: Gate) -> Any:
     try:
         return await made()
     except Exception:
         return await made()
 
 
-async def gives_up_waiting(request: Any, made: Any) -> Any:
+async def gives_up_waiting(request: Any, made: Any, gate: Gate) -> Any:
     try:
-        async with asyncio.timeout(0.05):
+        async with until_reached(gate):
             return await made()
     except TimeoutError:
         return ToolMessage("too slow", tool_call_id=request.tool_call["id"])
 
 
-async def does_not_wait(request: Any, made: Any) -> Any:
+async def does_not_wait(request: Any, made: Any, gate: Gate) -> Any:
     left.append(asyncio.ensure_future(made()))
-    await asyncio.sleep(0.1)  # it is under way
+    await gate.reached.wait()
+    gate.open_soon()
     return ToolMessage("sent", tool_call_id=request.tool_call["id"])
 
 
@@ -77,10 +96,11 @@ left: list[Any] = []
 @pytest.mark.parametrize("around", [swallows, tries_again, gives_up_waiting, does_not_wait])
 async def test_no_middleware_gets_past_an_effect_of_unknown_outcome(open_runs: OpenRuns, world: World, around: Any) -> None:
     """It is not made a second time, nothing follows from it, and the run does not end before somebody has said whether it happened."""
-    pay = losing(world, delay=0.4 if around in (gives_up_waiting, does_not_wait) else 0.0)
-    graph = fenced(
-        ScriptedModel([calls(("pay", {"amount": 1})), FOUND]), policy=Policy(allow()), effects=(pay,), middleware=(Around(around),)
-    )
+    pay, gate = losing(world), world.gate(1)
+    if around in (swallows, tries_again):
+        gate.opened.set()
+    model = ScriptedModel([calls(("pay", {"amount": 1})), FOUND])
+    graph = fenced(model, policy=Policy(allow()), effects=(pay,), middleware=(Around(around, gate),))
     async with open_runs(graph) as runs:
         run, summary = await go(runs, {"text": "x"})
         assert (summary.state, world.count("pay")) == ("parked", 1)
@@ -93,12 +113,11 @@ async def test_no_middleware_gets_past_an_effect_of_unknown_outcome(open_runs: O
 
 
 async def test_an_effect_that_happened_unheard_is_given_and_not_made_again(open_runs: OpenRuns, world: World) -> None:
-    t = world.tools()
-    world.delay = lambda amount: 0.1
+    t, gate = world.tools(), world.gate(5)
 
     async def body(state: State) -> State:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(0.02):
+            async with until_reached(gate):
                 await t.pay.ainvoke({"amount": 5})
         return {"log": [await t.pay.ainvoke({"amount": 5}), await t.pay.ainvoke({"amount": 5})]}
 

@@ -37,6 +37,25 @@ class State(TypedDict, total=False):
     note: str
 
 
+async def a_while() -> None:
+    """Time enough for what others only do in memory; turns of the loop too, since a machine that stands still meanwhile gives them none."""
+    await asyncio.sleep(0.05)
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+@dataclass
+class Gate:
+    """Where the body of a tool stands until it is let go on. Whoever has seen it `reached` knows that the call is under way."""
+
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def open_soon(self) -> None:
+        """Let it go on once whoever says so has begun to do something else."""
+        asyncio.get_running_loop().call_later(0.05, self.opened.set)
+
+
 @dataclass
 class World:
     """Everything outside: which bodies ran with what, effects by idempotency key, and what is planted to go wrong."""
@@ -47,6 +66,18 @@ class World:
     """How often node bodies ran, by a name the test gives them."""
     delay: Callable[[Any], float] = lambda _: 0.0
     broken: set[Any] = field(default_factory=set)
+    gates: dict[Any, Gate] = field(default_factory=dict)
+
+    def gate(self, argument: Any) -> Gate:
+        """A gate before all that is called with this argument."""
+        return self.gates.setdefault(argument, Gate())
+
+    async def passed(self, argument: Any) -> None:
+        """Until what is called with this argument has waited for as long as it has to."""
+        await asyncio.sleep(self.delay(argument))
+        if gate := self.gates.get(argument):
+            gate.reached.set()
+            await gate.opened.wait()
 
     def count(self, name: str, argument: Any = ...) -> int:
         """How often a tool's body ran (with this argument)."""
@@ -68,7 +99,7 @@ class Tools:
         @tool(effect="read")
         async def look(x: int) -> str:
             """Read one thing."""
-            await asyncio.sleep(world.delay(x))
+            await world.passed(x)
             world.calls.append(("look", x))
             if ("look", x) in world.broken:
                 raise OSError("planted")
@@ -77,7 +108,7 @@ class Tools:
         @tool(effect="read")
         async def peek(x: int) -> str:
             """Read another thing."""
-            await asyncio.sleep(world.delay(x))
+            await world.passed(x)
             world.calls.append(("peek", x))
             return f"peeked {x}"
 
@@ -86,7 +117,7 @@ class Tools:
             """Pay an amount."""
             world.calls.append(("pay", amount))
             world.keys.setdefault(key, []).append(amount)
-            await asyncio.sleep(world.delay(amount))
+            await world.passed(amount)
             return f"paid {amount}"
 
         @tool(effect="send")

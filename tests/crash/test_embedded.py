@@ -152,9 +152,9 @@ def test_a_start_while_the_server_is_being_stopped_gets_a_new_one(home: Home) ->
 
 
 def test_a_client_that_comes_while_the_watcher_lingers_keeps_the_server(home: Home) -> None:
-    EmbeddedPostgres.start(home.path, linger=0.5).close()
+    EmbeddedPostgres.start(home.path, linger=3).close()
     postmaster, client = home.postmaster(), home.start()
-    time.sleep(1)
+    time.sleep(4)  # longer than it lingers, which is long enough for a start
     assert home.postmaster() == postmaster
     with psycopg.connect(client.conninfo) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
