@@ -51,6 +51,8 @@ class Approval:
     """Digest of the edited arguments or of the answer."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Who vouched for what the call is given, when it was asked about."""
+    settled_at: int = 0
+    """seq of the newest `ask.decided`; 0 before there is one."""
 
     @classmethod
     def of(cls, event: Event) -> Approval:
@@ -63,7 +65,7 @@ class Approval:
 
     def decided(self, event: Event) -> None:
         """Take in an `ask.decided`: it stays open until as many different people as it needs have approved."""
-        decision, self.by = event.fields["decision"], event.fields["by"]
+        decision, self.by, self.settled_at = event.fields["decision"], event.fields["by"], event.seq
         if decision == "approved":
             self.given = (*self.given, (event.fields["by"], tuple(event.fields.get("counts", (0,)))))
             if not self.is_satisfied():
@@ -154,6 +156,11 @@ class Approvals:
     def unused(self, position: str, branch: int) -> list[Approval]:
         """Every yes to a call at this position that has not been used."""
         return [a for a in self._by_id.values() if a.tool and (a.state, a.position, a.branch) == ("approved", position, branch)]
+
+    def unused_below(self, position: str, branch: int) -> list[Approval]:
+        """Every yes to a call of a step in the graphs that a step runs, that has not been used."""
+        below = (f"{position}/", f"{position}+")
+        return [a for a in self._by_id.values() if a.tool and (a.state, a.branch) == ("approved", branch) and a.position.startswith(below)]
 
     def edited(self, position: str, k: int) -> list[Approval]:
         """The questions about the k-th of some equal requests at this position that were settled by other arguments, the newest first."""

@@ -46,6 +46,10 @@ class Limits:
         declared = ((field.name, getattr(self, field.name)) for field in fields(self))
         return {name: Decimal(str(cap)) for name, cap in declared if cap is not None}
 
+    def data(self) -> dict[str, str]:
+        """The declared caps as plain data, for the graph's fingerprint."""
+        return {name: str(cap) for name, cap in self.caps().items()}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spend:

@@ -259,7 +259,7 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
                 [
                     part.kind,
                     code_digest(part.subject),
-                    [[contract.data(), code_digest(contract.function)] for one in part.contracts for contract in one.family()],
+                    [[contract.data(), *map(code_digest, contract.code())] for one in part.contracts for contract in one.family()],
                     list(part.reads or ()),
                     list(part.writes or ()),
                     *([dict(part.declared), model_data(part.model)] if part.declared is not None else []),
@@ -269,12 +269,15 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
             )
         modules = {module for module, _ in schema.classes()}
         facts = {
-            "nodes": {name: [part.version, part.max_visits, dict(part.routes)] for name, part in self.parts.items()},
+            "nodes": {
+                name: [part.version, part.max_visits, dict(part.routes), part.calls, (part.limits or Limits()).data()]
+                for name, part in self.parts.items()
+            },
             "items": sorted([source, bound or 0] for source, bound in self._senders),
             "edges": {name: list(targets) for name, targets in shape.arrows.items()},
             "routers": [code_digest(router) for router in self._routers],
             "policy": self.policy.data(),
-            "limits": {name: str(cap) for name, cap in self.limits.caps().items()},
+            "limits": self.limits.data(),
             "state": {name: placed(repr(hint), modules) for name, hint in schema.types.items()},
         }
         facts |= {"labels": {path: str(label) for path, label in self.labels.items()}} if self.labels else {}

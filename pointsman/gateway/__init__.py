@@ -103,12 +103,12 @@ class Gateway:
             self.refuse(step)
             result = await self._passed(request, step)
         except (ToolFailed, OutcomeUnknown):
-            self.steps.made(step)
+            await self.steps.made(step)
             raise
         except Exception as error:
             await self.steps.refused(step, error)
             raise
-        self.steps.made(step)
+        await self.steps.made(step)
         return result
 
     async def _passed(self, request: Request, step: Step) -> Any:

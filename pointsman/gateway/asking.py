@@ -13,7 +13,7 @@ from langgraph.types import Interrupt
 from pointsman import approval as approvals_
 from pointsman import canonical
 from pointsman.approval import Approval
-from pointsman.errors import Denied, Expired, LimitReached, PointsmanError, Rejected, ToolFailed, TooSoon
+from pointsman.errors import BadInput, Denied, Expired, LimitReached, PointsmanError, Rejected, ToolFailed, TooSoon
 from pointsman.gateway.request import Request
 from pointsman.gateway.step import Step
 from pointsman.gateway.tape import Recorded
@@ -79,7 +79,8 @@ class Asking:
         self, request: Request, step: Step, digest: str, facts: dict[str, Any], decision: Decision, corrected: Recorded | None
     ) -> Approval:
         """The approval for exactly this call. Without one the question is put on record and the step stops here."""
-        card = await self._card(request, step, decision, corrected) | await self._preview(request, step)
+        card = await self._card(request, step, decision, corrected)
+        card |= await self._preview(request, step, card)
         card |= {"labels": facts["labels"]} if "labels" in facts else {}
         approval = await self.asked(step, self._binding(request, step), card, decision, request.target, call=(digest, facts))
         if approval.state in ("rejected", "expired"):
@@ -182,7 +183,7 @@ class Asking:
             card["corrects"] = {"arguments": await self._gateway.payload(corrected.digest), "call": corrected.call}
         return card
 
-    async def _preview(self, request: Request, step: Step) -> dict[str, Any]:
+    async def _preview(self, request: Request, step: Step, card: dict[str, Any]) -> dict[str, Any]:
         """What the call would do, as its tool for that says: a read that passes the gateway like any other, and changes nothing of the step."""
         if request.preview is None:
             return {}
@@ -199,8 +200,10 @@ class Asking:
             met=step.met,
         )
         try:
-            return {"preview": canonical.encode(await self._gateway.call(wanted, aside))}
-        except (Denied, LimitReached, ToolFailed) as error:
+            shown = {"preview": canonical.encode(await self._gateway.call(wanted, aside))}
+            canonical.dumps(card | shown)
+            return shown
+        except (BadInput, Denied, LimitReached, ToolFailed) as error:  # one of them is that what it says cannot be kept
             return {"no_preview": error.what}
         except GraphInterrupt:  # the policy asks about the look itself: that comes first
             step.asks |= aside.asks

@@ -22,10 +22,16 @@ if TYPE_CHECKING:
 
 
 def admitted(gateway: Gateway, request: Request, step: Step) -> Request:
-    """A call as its guards leave it: with arguments revised, and what they say of it to be weighed with the policies."""
+    """A call as its guards leave it, with their verdicts on record."""
+    seen, left = examined(request, step)
+    note(gateway, step, "arguments", seen, request.target)
+    return left
+
+
+def examined(request: Request, step: Step) -> tuple[Examined, Request]:
+    """What guards say of a call, and the call as they leave it: with arguments revised, and what is to be weighed with the policies."""
     public = request.public if isinstance(request.public, Mapping) else {}
     seen = examine(step.guards, "arguments", {**public, **request.typed}, target=request.target, effect=request.effect)
-    note(gateway, step, "arguments", seen, request.target)
     guarded = seen.decision()
     if seen.revised and (guarded is None or guarded.verdict is not Verdict.DENY):
         names = ", ".join(seen.revised)
@@ -33,7 +39,7 @@ def admitted(gateway: Gateway, request: Request, step: Step) -> Request:
             guarded = Decision(Verdict.DENY, "guard", f"{names} of a call of {request.target} cannot be revised; guard the node's input")
         else:
             request = request.again_with({**request.typed, **seen.revised})
-    return replace(request, guarded=guarded) if guarded is not None else request
+    return seen, replace(request, guarded=guarded) if guarded is not None else request
 
 
 async def released(gateway: Gateway, request: Request, step: Step, result: Any) -> Any:

@@ -69,6 +69,8 @@ class Step:
     """Approvals, by id, of calls and content that this execution has asked about."""
     refused: int = 0
     """How many calls in a row, its own and those of steps in graphs that its body runs, came to nothing."""
+    again: int = 0
+    """How often it has asked for what it had been given already."""
     enough: str = ""
     """Why it is to end whatever its body does: the newest of too many refusals; empty while they are not too many."""
     gone: asyncio.Future[None] | None = None
@@ -77,6 +79,8 @@ class Step:
     reason: str = ""
     decided_by: str = "code"
     _equal: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _given: set[tuple[str, str]] = field(default_factory=set)
+    """Requests of which the next equal one is the one before it."""
 
     @property
     def position(self) -> str:
@@ -109,11 +113,13 @@ class Step:
         """How many equal requests this execution has made before this one."""
         k = self._equal[target, digest]
         self._equal[target, digest] += 1
+        self.again += (target, digest) in self._given
         return k
 
     def same_again(self, target: str, digest: str) -> None:
         """The next equal request is the one before it."""
         self._equal[target, digest] -= 1
+        self._given.add((target, digest))
 
     def spend_call(self) -> None:
         """One of the calls that a step may make has been made, now or before."""

@@ -10,7 +10,7 @@ from typing import Any
 from langgraph.config import get_config
 from langgraph.types import Interrupt
 
-from pointsman.approval import Approvals
+from pointsman.approval import Approval, Approvals
 from pointsman.errors import Divergence, Enough, NotAllowed
 from pointsman.event import Draft
 from pointsman.gateway.accounts import Accounts
@@ -108,19 +108,24 @@ class Steps:
             one.refused += 1
             if one.gone is not None and one.refused > REFUSALS:
                 ended = one
-        if ended is None or ended.gone is None:
-            return
-        if ended.enough:
-            if not ended.gone.done():
-                ended.gone.set_result(None)
-            await asyncio.Event().wait()
-        ended.enough = getattr(why, "what", type(why).__name__)
-        raise Enough(ended.enough) from why
+        if ended is not None:
+            await self._end(ended, getattr(why, "what", type(why).__name__))
 
-    def made(self, step: Step) -> None:
-        """A call was made: a step, and those around it, get on."""
+    async def made(self, step: Step) -> None:
+        """A call was made: a step, and those around it, get on. Raises `Enough` for a step that has asked too often for what it was given before."""
+        if step.again > REFUSALS and (ended := next((one for one in self.around(step) if one.gone is not None), None)) is not None:
+            await self._end(ended, "it asked again and again for what it had been given")
         for one in () if step.aside else self.around(step):
             one.refused = 0
+
+    async def _end(self, step: Step, why: str) -> None:
+        assert step.gone is not None
+        if step.enough:
+            if not step.gone.done():
+                step.gone.set_result(None)
+            await asyncio.Event().wait()
+        step.enough = why
+        raise Enough(why)
 
     def attempt(self, node_attempt: int) -> str:
         """The try that LangGraph's n-th attempt of a node is: a park begins new ones. Steps of a graph that the node runs count with it."""
@@ -195,14 +200,22 @@ class Steps:
         left = self._tape.left_over(step.ns, step.attempt)
         if left is not None:
             raise divergence(step.position, left)
-        for approval in self._approvals.unused(step.position, self._journal.branch):
-            if approval.approval_id not in step.met:
-                raise Divergence(
-                    f"{approval.by} said yes to a call of {approval.tool} (approval {approval.approval_id[:8]}), and the step did not ask for it again",
-                    step=step.position,
-                    undone="that call was not made, and nothing of this step was saved",
-                    remedy="let what a step and the middleware around it do depend on recorded values only; then `pointsman rerun`",
-                )
+        branch = self._journal.branch
+        unmet = [one for one in self._approvals.unused(step.position, branch) if one.approval_id not in step.met]
+        for approval in (*unmet, *filter(self._is_passed_over, self._approvals.unused_below(step.position, branch))):
+            raise Divergence(
+                f"{approval.by} said yes to a call of {approval.tool} (approval {approval.approval_id[:8]}), and the step did not ask for it again",
+                step=step.position,
+                undone="that call was not made, and nothing of this step was saved",
+                remedy="let what a step and the middleware around it do depend on recorded values only; then `pointsman rerun`",
+            )
+
+    def _is_passed_over(self, approval: Approval) -> bool:
+        """Whether the step that asked for a call was not executed again since people said yes to that: then its own end has not told either."""
+        if any(one.position == approval.position for one in self._by_ns.values()):
+            return False
+        begun = self._tape.starts.get(approval.position)
+        return begun is None or begun.seq < approval.settled_at
 
 
 def _levels(ns: str) -> str:

@@ -72,7 +72,8 @@ class Tape:
         """Payload digest of the reason of the newest route to each node."""
         self.routes: dict[str, Event] = {}
         """The newest `route.taken` of each position."""
-        self._starts: dict[str, Event] = {}
+        self.starts: dict[str, Event] = {}
+        """The newest `step.started` of each position."""
         for event in events:
             self.add(event)
 
@@ -83,10 +84,10 @@ class Tape:
         elif event.kind in ("call.outcome", "call.reconciled"):
             self._end(event)
         elif event.kind == "step.started":
-            self._starts[event.position] = event
+            self.starts[event.position] = event
         elif event.kind == "step.finished":
             self.outputs[event.position] = event
-            self.inputs[event.position] = self._starts[event.position]
+            self.inputs[event.position] = self.starts[event.position]
         elif event.kind == "route.taken":
             self.routes[event.position] = event
             if "reason" in event.payloads:
@@ -94,7 +95,7 @@ class Tape:
 
     def begun(self, prefix: str, branch: int) -> list[Event]:
         """The newest beginning of every step of a branch whose position begins so."""
-        return [event for position, event in self._starts.items() if event.branch == branch and position.startswith(prefix)]
+        return [event for position, event in self.starts.items() if event.branch == branch and position.startswith(prefix)]
 
     def exact(self, ns: str, target: str, digest: str, k: int, attempt: str) -> Recorded | None:
         """The call to give back, repeat or resolve when a step of this namespace asks again."""

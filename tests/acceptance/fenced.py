@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from typing_extensions import TypedDict
 
 from pointsman import Limits, Policy, Workflow, agent
+from pointsman.guard import Guard
 from pointsman.testing import says
 from tests.acceptance.world import OpenRuns, go, output
 
@@ -37,10 +38,17 @@ def triage(model: Any, **options: Any) -> Any:
 
 
 def fenced(
-    model: Any, *, policy: Policy | None = None, within: Limits | None = None, retry: Any = None, name: str = "flow", **options: Any
+    model: Any,
+    *,
+    policy: Policy | None = None,
+    within: Limits | None = None,
+    retry: Any = None,
+    name: str = "flow",
+    guards: tuple[Guard, ...] = (),
+    **options: Any,
 ) -> Any:
     """A graph of one agent; `within` are the limits of the whole run."""
-    flow = Workflow(State, name=name, policy=policy or Policy(), limits=within)
+    flow = Workflow(State, name=name, policy=policy or Policy(), limits=within, guards=guards)
     flow.add_node("triage", triage(model, **options), **({"retry_policy": retry} if retry else {}))
     flow.add_edge(START, "triage")
     for end in ENDS:

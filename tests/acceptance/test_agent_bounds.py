@@ -12,13 +12,14 @@ from langgraph.types import Send
 from typing_extensions import TypedDict
 
 from pointsman import FAILED, Limits, Policy, Price, Workflow, agent, allow, ask, deny, tool
-from pointsman.errors import UnsafeGraph
+from pointsman.errors import BadInput, UnsafeGraph
 from pointsman.evaluation.journaled import trace_of
 from pointsman.evaluation.replay import replay
+from pointsman.guard import Revise, guard
 from pointsman.policy import node
 from pointsman.testing import ScriptedModel, calls, says
 from tests.acceptance.fenced import ENDS, FOUND, State, ended, fenced, seen, triage
-from tests.acceptance.world import OpenRuns, World, approve_all, go, open_items, output, told
+from tests.acceptance.world import OpenRuns, World, approve_all, go, open_items, output, plain, told
 
 pytestmark = pytest.mark.anyio
 
@@ -169,6 +170,22 @@ async def test_d_also_within_one_turn(open_runs: OpenRuns, world: World) -> None
     model = ScriptedModel([calls(*[("look", {"x": 1})] * 5)])
     ran = await ended(open_runs, fenced(model, tools=(world.tools().look,)))
     assert (ran.exit, world.count("look"), len(model.seen)) == ("loop", 2, 1)
+
+
+async def test_d_a_call_that_a_guard_revises_is_the_same_call(open_runs: OpenRuns, world: World) -> None:
+    """Also after a pause, when only the record says what was asked before: there it stands as the guard left it."""
+
+    @guard(on="arguments", calls=("look",))
+    def masked(x: int) -> Any:
+        return Revise(x=x % 10, reason="masked")
+
+    t = world.tools()
+    for second, exit in ((calls(("look", {"x": 1})), "loop"), (calls(("pay", {"amount": 5}), ("look", {"x": 11})), "loop")):
+        model = ScriptedModel([calls(("look", {"x": 1})), second, calls(("look", {"x": 21})), FOUND])
+        graph = fenced(model, policy=Policy(allow(), ask("pay")), tools=(t.look,), effects=(t.pay,), guards=(masked,))
+        ran, _ = await decided(open_runs, graph, "approve")
+        assert (ran.exit, world.count("look")) == (exit, 2)
+        world.calls.clear()
 
 
 async def test_d_turns_that_bring_nothing_new_are_no_progress(open_runs: OpenRuns) -> None:
@@ -393,6 +410,25 @@ async def test_j_tasks_from_before_a_pause_count(open_runs: OpenRuns, world: Wor
     assert [event.fields["target"] for event in ran.told("limit.reached")] == ["helper"]
 
 
+async def test_j_a_graph_with_a_node_of_its_name_is_no_task(open_runs: OpenRuns, world: World) -> None:
+    """A middleware runs one, and the run pauses: its record tells the two apart."""
+
+    async def nothing(state: State) -> State:
+        return {}
+
+    class Curious(AgentMiddleware[Any, Any]):
+        async def abefore_agent(self, state: Any, runtime: Any) -> None:
+            await plain(("helper", nothing, {})).ainvoke({})
+
+    t = world.tools()
+    model = ScriptedModel([calls(("pay", {"amount": 5})), FOUND])
+    graph = fenced(
+        model, policy=Policy(ask("pay")), effects=(t.pay,), agents={"helper": helper(ScriptedModel([]))}, middleware=(Curious(),)
+    )
+    ran, _ = await decided(open_runs, graph, "approve")
+    assert (ran.exit, world.calls) == ("answered", [("pay", 5)])
+
+
 async def test_j_tasks_given_before_a_rerun_are_none_of_the_new_branch(open_runs: OpenRuns, world: World) -> None:
     t = world.tools()
     task, below = calls(("helper", {"task": "same"})), ScriptedModel(lambda messages, _: says(answer="nothing new"))
@@ -472,8 +508,9 @@ async def test_j_a_rule_against_the_agent_above_holds_below_it(open_runs: OpenRu
 
 def test_j_it_cannot_have_more_than_the_agent_above(world: World) -> None:
     t = world.tools()
-    with pytest.raises(Exception, match="which the agent above may not"):
-        triage(None, tools=(t.look,), agents={"helper": helper(None, tools=(t.look, t.peek))})
+    for more in ({"tools": (t.look, t.peek)}, {"tools": (World().tools().look,)}):  # the second has the name, and is another tool
+        with pytest.raises(BadInput, match="which the agent above may not"):
+            triage(None, tools=(t.look,), agents={"helper": helper(None, **more)})
 
 
 async def test_j_an_agent_that_is_reached_by_a_way_of_its_own_has_no_more(open_runs: OpenRuns, world: World) -> None:

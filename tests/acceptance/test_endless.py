@@ -13,7 +13,7 @@ from pointsman import Limits, Policy, agent, allow, ask, code, deny, tool
 from pointsman.evaluation.journaled import trace_of
 from pointsman.evaluation.replay import replay
 from pointsman.gateway.steps import REFUSALS
-from pointsman.testing import ScriptedModel, calls
+from pointsman.testing import ScriptedModel, calls, says
 from tests.acceptance.fenced import FOUND, ended, fenced, seen
 from tests.acceptance.world import OpenRuns, State, World, approve_all, error_of, flow, go, open_items, output, told
 
@@ -193,3 +193,25 @@ async def test_a_code_node_that_never_gives_up(
                 assert (await output(runs, run))["log"] == ["after"]
             else:
                 assert (await error_of(runs, run))["type"] == "LimitReached"
+
+
+@pytest.mark.parametrize("what", ["an effect", "a task"])
+async def test_a_middleware_that_asks_for_ever_for_what_it_was_given(open_runs: OpenRuns, world: World, what: str) -> None:
+    """It is made once, and what it gave is given again, but not without end."""
+
+    class Insists(AgentMiddleware):
+        async def awrap_tool_call(self, request: Any, handler: Any) -> Any:
+            while not free:
+                await handler(request)
+
+    t = world.tools()
+    below: Any = {"reads": ("task",), "writes": "found", "returns": str, "prompt": "{task}", "description": "Helps."}
+    helper = agent(model=ScriptedModel([says(answer="helped")]), **below)
+    asked = calls(("pay", {"amount": 1})) if what == "an effect" else calls(("helper", {"task": "help"}))
+    graph = fenced(ScriptedModel([asked]), policy=Policy(allow()), effects=(t.pay,), agents={"helper": helper}, middleware=(Insists(),))
+    async with open_runs(graph) as runs:
+        run, summary = await go(runs, {"text": "x"})
+        ran = await seen(runs, run)
+        assert (summary.state, ran.exit, ran.by, "had been given" in ran.reason) == ("done", "limit", "rule", True)
+        assert (world.count("pay"), len(ran.told("call.intent"))) == ((1, 2) if what == "an effect" else (0, 2))
+        assert (await replay(graph, await trace_of(runs, run))).identical

@@ -37,7 +37,7 @@ from pointsman.evidence import verify
 from pointsman.model import controlled
 from pointsman.testing import ScriptedModel, calls, hostile_models, hostile_tools, says
 from tests.acceptance.fenced import ENDS, FOUND, State, ended, fenced, seen
-from tests.acceptance.world import OpenRuns, World, error_of, go, line, open_items, output, plain, told
+from tests.acceptance.world import OpenRuns, World, approve_all, error_of, go, line, open_items, output, plain, told
 
 pytestmark = pytest.mark.anyio
 
@@ -412,6 +412,73 @@ async def test_hostile_tools_as_effects(open_runs: OpenRuns) -> None:
             run = await agents.ended(runs, name, {"text": "x"}, f"agent: {name}")
             assert (await seen(runs, run)).exit == "answered", name
     assert nodes.unknown == agents.unknown == UNKNOWN
+
+
+def mending(tool_: Any, policy: Policy, name: str) -> Any:
+    """One effect, as a node."""
+    flow = Workflow(Asked, name=name, policy=policy)
+    flow.add_node("triage", effect(tool_, reads=("x",)))
+    flow.add_edge(START, "triage")
+    flow.add_exits("triage", done=END, default=FAILED)
+    return flow.compile()
+
+
+def level(depth: int) -> Any:
+    async def probe(x: int) -> Any:
+        """Looks at one thing, for example number 5."""
+        value: Any = x
+        for _ in range(depth):
+            value = [value]
+        return value
+
+    return tool(effect="read")(probe)
+
+
+async def test_hostile_tools_as_what_shows_an_effect(open_runs: OpenRuns) -> None:
+    """Whatever it does, the question is asked, with what it said or with why there is nothing, and a yes is a yes."""
+    looks = hostile_tools() | {f"{depth} levels": level(depth) for depth in (198, 199, 200)}
+    graphs = []
+    for name, look in looks.items():
+        policy = Policy(allow(), ask("mend"))
+
+        @tool(effect="submit", preview=look)
+        async def mend(x: int) -> str:
+            """Mends one thing."""
+            return "mended"
+
+        graphs.append(mending(mend, policy, f"node: {name}"))
+        graphs.append(fenced(ScriptedModel([calls(("mend", {"x": 1})), FOUND]), policy=policy, effects=(mend,), name=f"agent: {name}"))
+    async with open_runs(*graphs) as runs:
+        for graph in graphs:
+            run, summary = await go(runs, {"x": 1} if graph.plan.name.startswith("node") else {"text": "x"}, graph=graph.plan.name)
+            assert summary.state == "waiting", (graph.plan.name, await run.why())
+            [item] = await open_items(runs, run)
+            assert ("preview" in item.card) != ("no_preview" in item.card), graph.plan.name
+            assert (await approve_all(runs, run)).state == "done", (graph.plan.name, await run.why())
+            assert await verify(runs.owner.store, run.run_id) == [], graph.plan.name
+
+
+async def test_hostile_tools_as_what_is_asked_whether_an_effect_happened(open_runs: OpenRuns) -> None:
+    """It is never made a second time on the word of one that says nothing, nor does the run go on without word."""
+    made: Counter[str] = Counter()
+
+    def losing(name: str, probe: Any) -> Any:
+        @tool(effect="submit", timeout=0.3, reconcile=probe.contract.function)
+        async def mend(x: int) -> str:
+            """Mends one thing."""
+            made[name] += 1
+            raise OSError("lost")
+
+        return mending(mend, Policy(allow()), name)
+
+    async with open_runs(*(losing(name, probe) for name, probe in hostile_tools().items())) as runs:
+        for name in TOOLS:
+            run, summary = await go(runs, {"x": 1}, graph=name)
+            assert summary.state == "parked", name
+            await runs.resume(run)
+            said = name in ("instructions", "escapes", "no number")  # what fits the effect's type is its answer
+            assert ((await run.settled()).state, made[name]) == ("done" if said else "parked", 1), (name, await run.why())
+            assert await verify(runs.owner.store, run.run_id) == [], name
 
 
 async def test_hostile_tools_in_a_code_node(open_runs: OpenRuns, world: World) -> None:

@@ -6,9 +6,9 @@ import pytest
 from langchain.agents.middleware import AgentMiddleware
 from langchain_core.messages import ToolMessage
 
-from pointsman import Policy, allow, ask
+from pointsman import Policy, agent, allow, ask
 from pointsman.evidence import verify
-from pointsman.testing import ScriptedModel, calls
+from pointsman.testing import ScriptedModel, calls, says
 from tests.acceptance.fenced import FOUND, fenced
 from tests.acceptance.world import OpenRuns, World, approve_all, error_of, go, open_items, told
 
@@ -99,3 +99,23 @@ async def test_what_a_reviewer_made_of_a_call_is_what_is_made_of_it_every_time(o
         assert ((await approve_all(runs, run)).state, world.asked("pay")) == ("done", [2])
         assert "paid 2" in model.seen[-1][-1].text
         assert len(await told(runs, run, "ask.opened")) == 2  # the call, and what became of it
+
+
+async def test_a_yes_to_a_call_of_an_agent_below_that_is_not_reached_again_parks(open_runs: OpenRuns, world: World) -> None:
+    """The task that its agent works on is answered by somebody else; mended, the call is made."""
+    t = world.tools()
+    below = ScriptedModel([calls(("pay", {"amount": 1})), says(answer="paid")])
+    helper = agent(
+        reads=("task",), writes="answer", returns=str, prompt="Do {task}.", description="Pays.", model=below, effects=(t.pay,)
+    )  # fmt: skip
+    model = ScriptedModel([calls(("helper", {"task": "pay"})), FOUND])
+    middleware = (Between(makes, forges, makes),)
+    graph = fenced(model, policy=Policy(allow(), ask("pay")), effects=(t.pay,), agents={"helper": helper}, middleware=middleware)
+    async with open_runs(graph) as runs:
+        run, _ = await go(runs, {"text": "x"})
+        await approve_all(runs, run)
+        assert ((await run.settled()).state, world.calls, len(model.seen)) == ("parked", [], 1)
+        error = await error_of(runs, run)
+        assert (error["type"], "dana said yes to a call of pay" in error["what"]) == ("Divergence", True)
+        await runs.resume(run)
+        assert ((await run.settled()).state, world.calls) == ("done", [("pay", 1)])

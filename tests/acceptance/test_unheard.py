@@ -6,14 +6,16 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from langchain.agents.middleware import AgentMiddleware
+from langchain.agents.middleware import AgentMiddleware, ToolRetryMiddleware
 from langchain_core.messages import ToolMessage
 from langgraph.graph import START, StateGraph
 
-from pointsman import Policy, allow, tool
-from pointsman.testing import ScriptedModel, calls
+from pointsman import Policy, agent, allow, ask, tool
+from pointsman.evaluation.journaled import trace_of
+from pointsman.evaluation.replay import replay
+from pointsman.testing import ScriptedModel, calls, says
 from tests.acceptance.fenced import FOUND, fenced
-from tests.acceptance.world import Gate, OpenRuns, State, World, error_of, go, line, output, told
+from tests.acceptance.world import Gate, OpenRuns, State, World, approve_all, error_of, go, line, output, plain, told
 
 pytestmark = pytest.mark.anyio
 
@@ -126,3 +128,85 @@ async def test_an_effect_that_happened_unheard_is_given_and_not_made_again(open_
         run, summary = await go(runs)
         assert (summary.state, (await output(runs, run))["log"]) == ("done", ["paid 5", "paid 5"])
         assert world.asked("pay") == [5, 5]  # the second and the third time it asked
+
+
+async def makes_twice(request: Any, made: Any, gate: Gate) -> Any:
+    await made()
+    return await made()
+
+
+async def makes_two_at_once(request: Any, made: Any, gate: Gate) -> Any:
+    return (await asyncio.gather(made(), made()))[1]
+
+
+async def makes_after_a_graph(request: Any, made: Any, gate: Gate) -> Any:
+    async def nothing(state: State) -> State:
+        return {}
+
+    await plain(("nothing", nothing, {})).ainvoke({})
+    return await tries_again(request, made, gate)
+
+
+async def makes_after_giving_up(request: Any, made: Any, gate: Gate) -> Any:
+    await gives_up_waiting(request, made, gate)
+    return await made()
+
+
+class Stumbles(AgentMiddleware):
+    """Fails once, when its agent has made its call."""
+
+    stumbled = False
+
+    async def aafter_model(self, state: Any, runtime: Any) -> None:
+        if len(state["messages"]) > 3 and not self.stumbled:
+            self.stumbled = True
+            raise ValueError("planted")
+
+
+RETRY = ToolRetryMiddleware(max_retries=3, initial_delay=0, jitter=False)
+
+
+def delegating(world: World, pay: Any, around: Any, policy: Policy | None = None, **options: Any) -> tuple[Any, ScriptedModel]:
+    """An agent that has another one pay, with a middleware around that task."""
+    below = ScriptedModel([calls(("pay", {"amount": 5})), says(answer="paid")])
+    helper = agent(
+        reads=("task",), writes="answer", returns=str, prompt="Do {task}.", description="Pays.", model=below, effects=(pay,), **options
+    )  # fmt: skip
+    gate = world.gate(5)
+    if around is not makes_after_giving_up:
+        gate.opened.set()
+    middleware = around if isinstance(around, AgentMiddleware) else Around(around, gate)
+    model = ScriptedModel([calls(("helper", {"task": "pay"})), FOUND])
+    return fenced(model, policy=policy or Policy(allow()), effects=(pay,), agents={"helper": helper}, middleware=(middleware,)), below
+
+
+@pytest.mark.parametrize(("around", "stumbles"), [
+    (makes_twice, False), (makes_two_at_once, False), (RETRY, True), (tries_again, True), (makes_after_a_graph, True), (makes_after_giving_up, False),
+])  # fmt: skip
+async def test_a_task_that_is_given_again_is_the_same_task(open_runs: OpenRuns, world: World, around: Any, stumbles: bool) -> None:
+    """Its agent goes on where it was: it is asked nothing twice and pays once, under one key."""
+    graph, below = delegating(world, world.tools().pay, around, middleware=(Stumbles(),) if stumbles else ())
+    async with open_runs(graph) as runs:
+        run, summary = await go(runs, {"text": "x"})
+        assert (summary.state, world.calls, len(below.seen)) == ("done", [("pay", 5)], 2), await run.why()
+        again = await replay(graph, await trace_of(runs, run))
+        assert again.identical, again.data()
+
+
+@pytest.mark.parametrize("around", [RETRY, tries_again, makes_twice])
+async def test_a_task_that_is_given_again_while_it_asks_asks_once(open_runs: OpenRuns, world: World, around: Any) -> None:
+    graph, _ = delegating(world, world.tools().pay, around, Policy(allow(), ask("pay")))
+    async with open_runs(graph) as runs:
+        run, _ = await go(runs, {"text": "x"})
+        assert len(await told(runs, run, "ask.opened")) == 1
+        assert ((await approve_all(runs, run)).state, world.calls) == ("done", [("pay", 5)])
+
+
+async def test_a_task_whose_effect_is_in_doubt_is_not_begun_anew(open_runs: OpenRuns, world: World) -> None:
+    graph, _ = delegating(world, losing(world), RETRY)
+    async with open_runs(graph) as runs:
+        run, summary = await go(runs, {"text": "x"})
+        assert (summary.state, (await error_of(runs, run))["type"], world.count("pay")) == ("parked", "OutcomeUnknown", 1)
+        [intent] = await told(runs, run, "call.intent", effect="send")
+        await runs.reconcile(run, intent.fields["call"], happened=True, result="paid", by="dana")
+        assert ((await run.settled()).state, world.count("pay")) == ("done", 1)

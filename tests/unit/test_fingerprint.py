@@ -248,7 +248,7 @@ AGENT = """
     from langchain.agents.middleware import AgentMiddleware, SummarizationMiddleware, before_model
     from langgraph.graph import END, START
     from pydantic import AfterValidator, BaseModel, field_validator
-    from pointsman import FAILED, Workflow, agent, tool
+    from pointsman import FAILED, Limits, Workflow, agent, code, tool
     from pointsman.testing import ScriptedModel
 
     class State(TypedDict, total=False):
@@ -268,6 +268,17 @@ AGENT = """
         "Looks."
         return "seen"
 
+    async def found_out(x: int) -> Any:
+        return None
+
+    @tool(effect="send", reconcile=found_out, result_bytes=1000)
+    async def send(x: int) -> str:
+        "Sends."
+        return "sent"
+
+    async def glance(state: State) -> State:
+        return {}
+
     class Watch(AgentMiddleware):
         async def awrap_model_call(self, request: Any, handler: Any) -> Any:
             return await handler(request.override(tools=request.tools))
@@ -277,15 +288,17 @@ AGENT = """
         return None
 
     short = SummarizationMiddleware(model=ScriptedModel([], name_="short"), trigger=("messages", 9))
-    low = agent(reads=("task",), writes="answer", returns=str, prompt="Do {task}.", tools=(look,), description="low", middleware=(Watch(),))
+    low = agent(reads=("task",), writes="answer", returns=str, prompt="Do {task}.", tools=(look,), description="low", middleware=(Watch(),), limits=Limits(usd=3))
     high = agent(reads=("task",), writes="answer", returns=str, prompt="Do {task}.", tools=(look,), description="high", agents={"low": low})
     work = agent(
-        reads=("text",), writes="found", returns=Found, prompt="Find {text}.", tools=(look,), middleware=(hold, short), agents={"high": high}
+        reads=("text",), writes="found", returns=Found, prompt="Find {text}.", tools=(look,), effects=(send,), middleware=(hold, short), agents={"high": high},
+        limits=Limits(tool_calls=7), turns=6,
     )
     flow = Workflow(State, name="flow", model="openai:small")
     flow.add_node("work", work)
-    flow.add_edge(START, "work")
-    flow.add_exits("work", answered=END, default=FAILED)
+    flow.add_node("glance", code(glance, tools=(look,), calls=5))
+    flow.add_edge(START, "work").add_edge("glance", END)
+    flow.add_exits("work", answered="glance", default=FAILED)
     version = flow.compile().plan.rules.version
 """
 
@@ -299,6 +312,12 @@ AGENT = """
     ("trigger=(\"messages\", 9)", "trigger=(\"messages\", 8)"),
     ('description="low"', 'description="lower"'),
     ("openai:small", "openai:large"),
+    ("tool_calls=7", "tool_calls=70"),
+    ("usd=3", "usd=300"),
+    ("turns=6", "turns=7"),
+    ("calls=5", "calls=6"),
+    ("x: int) -> Any:\n        return None", "x: int) -> Any:\n        return x"),
+    ("result_bytes=1000", "result_bytes=1001"),
 ])  # fmt: skip
 def test_whatever_an_agent_is_made_of_counts(load: Load, old: str, new: str) -> None:
     assert old in AGENT

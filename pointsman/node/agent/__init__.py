@@ -81,9 +81,12 @@ def agent(
     declared = {
         "prompt": canonical.digest([running.system, running.prompt.text]), "form": running.form.response_format, "terms": terms.data(),
         "middleware": running.settings,
-        "agents": {name: [part.description, dict(part.declared or {}), model_data(part.model)] for name, part in (agents or {}).items()},
+        "agents": {
+            name: [part.description, dict(part.declared or {}), model_data(part.model), (part.limits or Limits()).data()]
+            for name, part in (agents or {}).items()
+        },
     }  # fmt: skip
-    below = (part for one in (agents or {}).values() for part in (*(contract.function for contract in one.contracts), *one.code))
+    below = (part for one in (agents or {}).values() for part in one.code)
     node = Node(
         kind="agent", subject=running.graph, execute=running, reads=reads, writes=(writes,), tools=frozenset(listed),
         code=(returns, *(part for given in middleware for part in code(given)), *below),

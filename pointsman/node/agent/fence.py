@@ -6,9 +6,10 @@ passes the gateway there, once. The outer one turns how a call ended into what t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse, ToolCallRequest
@@ -18,6 +19,7 @@ from langgraph.types import Command
 
 from pointsman.errors import PointsmanError
 from pointsman.gateway import Gateway
+from pointsman.gateway.guarding import examined
 from pointsman.gateway.position import visit_of
 from pointsman.gateway.step import Step
 from pointsman.model import controlled
@@ -29,7 +31,19 @@ from pointsman.tool import Contract
 
 _LAST = "This is your last turn: tools are closed. Give your answer now, as JSON of the form only."
 
-Delegate = Callable[[str, Any], Awaitable[Any]]
+
+@dataclass(slots=True)
+class Working:
+    """What one step has made of one task for an agent below: whoever asks there for the same one again means this."""
+
+    graph: int | None = None
+    """The how-manieth graph of the step works on it; None before it has begun."""
+    result: Any = None
+    """What came of it; None while nothing has."""
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+Delegate = Callable[[str, Any, Working], Awaitable[Any]]
 """Runs an agent below on a task, under LangGraph's config of the tool's step."""
 
 
@@ -53,6 +67,8 @@ class Execution:
     contracts: Mapping[str, Contract]
     agents: Mapping[str, Delegate]
     terms: Terms
+    tasks: dict[tuple[str, str, str], Working] = field(default_factory=dict)
+    """By the namespace of the step that gave it, the agent, and the task."""
 
     @property
     def over(self) -> str:
@@ -119,10 +135,20 @@ class Inside(AgentMiddleware[Any, Any]):
         wanted = attempt.task(name, arguments) if is_task else attempt.request(name, arguments, running.contracts.get(name))
         turn = max(running.progress.turn(), visit_of(step.position))  # a middleware may have answered without asking the model
         step.closed = running.over if turn >= running.terms.turns else ""
-        times = running.progress.repeats(wanted.target, running.gateway.journal.payload_of(wanted.public), step.position)
+        asked = wanted if is_task else examined(wanted, step)[1]  # as the record will have it
+        times = running.progress.repeats(asked.target, running.gateway.journal.payload_of(asked.public), step.position)
         step.closed = step.closed or (f"agent {running.name} has made this call before, {REPEATS - 1} times" if times >= REPEATS else "")
         if is_task and not (wanted.invalid or step.closed):
-            value = await running.agents[name](str(wanted.public), request.runtime.config)
+            value = await _delegated(running, step, name, str(wanted.public), request.runtime.config)
         else:
             value = await running.gateway.call(wanted, step)
         return ToolMessage(observation.result(name, value, running.terms.shown), name=name, tool_call_id=call_id)
+
+
+async def _delegated(running: Execution, step: Step, name: str, task: str, config: Any) -> Any:
+    """What comes of a task: its model asked for it once, so it is given once, whatever tries it again."""
+    place = (step.ns, name, task)
+    if place in running.tasks:
+        step.again += 1
+        await running.gateway.steps.made(step)
+    return await running.agents[name](task, config, running.tasks.setdefault(place, Working()))

@@ -31,8 +31,9 @@ class Progress:
         for event in self.gateway.tape.begun(f"{self.position}/", self.gateway.journal.branch):
             place, _, level = event.position.rpartition("/")
             name = level.partition("@")[0]
-            if name in self.agents and len(place.split("/")) == len(self.position.split("/")) + 1:
-                self._asked.setdefault((name, event.payloads["input.task"]), set()).add(place)
+            task = event.payloads.get("input.task")  # none of a graph that a body runs, whose node has the name by chance
+            if name in self.agents and task is not None and len(place.split("/")) == len(self.position.split("/")) + 1:
+                self._asked.setdefault((name, task), set()).add(place)
 
     def repeats(self, target: str, digest: str, position: str) -> int:
         """The how-manieth step of this execution asks for exactly this call; the step at `position` does so now."""
@@ -48,9 +49,9 @@ class Progress:
     def ended(self) -> tuple[str, str] | None:
         """The exit that it has come to, and why; None while it gets on."""
         calls = self._tool_calls()
-        for (target, digest), places in self._asked.items():
+        for (target, _), places in self._asked.items():
             if len(places) >= REPEATS:
-                outcomes = {call.outcome for call in calls if (call.target, call.digest) == (target, digest)}
+                outcomes = {call.outcome for call in calls if call.target == target and call.position in places}
                 exit = "loop" if target in self.agents else _exit(outcomes)
                 return exit, f"it asked for the same call of {target} {REPEATS} times"
         stale = self._stale(calls)
