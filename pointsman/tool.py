@@ -119,17 +119,12 @@ class Contract:
             "effect": self.effect,
             "description": self.description,
             "sinks": list(self.sinks),
-            "timeout": str(self.timeout),
-            "result_bytes": self.result_bytes,
+            "most": [str(self.timeout), self.result_bytes],
         }
         schema = self.arguments.model_json_schema()
         shown |= {name: part.name for name in ("compensate", "preview") if (part := getattr(self, name)) is not None}
         shown |= {"label": str(self.label)} if self.label != UNTRUSTED else {}
         return {**shown, "keyed": self.key is not None, "reconciles": self.reconcile is not None, "arguments": canonical.digest(schema)}
-
-    def code(self) -> list[Callable[..., Any]]:
-        """The functions that say what becomes of a call: its body, and what is asked after a crash."""
-        return [self.function, *([self.reconcile] if self.reconcile is not None else [])]
 
     async def probe(self, arguments: Mapping[str, Any]) -> Any:
         """Ask the outside whether a call happened. Only the gateway calls this."""

@@ -259,7 +259,11 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
                 [
                     part.kind,
                     code_digest(part.subject),
-                    [[contract.data(), *map(code_digest, contract.code())] for one in part.contracts for contract in one.family()],
+                    [
+                        [contract.data(), *map(code_digest, filter(None, (contract.function, contract.reconcile)))]
+                        for one in part.contracts
+                        for contract in one.family()
+                    ],
                     list(part.reads or ()),
                     list(part.writes or ()),
                     *([dict(part.declared), model_data(part.model)] if part.declared is not None else []),
