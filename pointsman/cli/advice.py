@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from pointsman.cli.story import Next, Story, Value
+from pointsman.cli.story import Ask, Next, Story, Value
 from pointsman.plain import plain
 
 _LOADING = ("approve", "reject", "edit", "answer", "resume", "rerun", "compensate")
@@ -43,21 +43,23 @@ def _waiting(story: Story) -> list[Next]:
         return [*_answers(story), Next(f"pointsman resume {story.short}", "go on: every question has its answer")]
     ask = story.questions[0]
     who = f"; needs the role {ask.role}" if ask.role else ""
-    return decisions(ask.kind, ask.approval, "this", who)
+    return decisions(ask, "this", who)
 
 
-def decisions(kind: str, approval: str, which: str, who: str = "") -> list[Next]:
+def decisions(ask: Ask, which: str, who: str = "") -> list[Next]:
     """What can be said to a question: of a call, or for a value."""
-    short = approval[:8]
-    if kind == "question":
+    short = ask.approval[:8]
+    if ask.kind == "question":
+        fields = isinstance(ask.card, dict) and isinstance(ask.card.get("present"), dict)
+        given = "--set FIELD=JSON, or --value JSON|FILE" if fields else "--value JSON|FILE"
         return [
-            Next(f"pointsman answer {short}", f"answer {which} in a form, or with --set FIELD=JSON, or --value JSON|FILE{who}"),
+            Next(f"pointsman answer {short}", f"answer {which} in a form, or with {given}{who}"),
             Next(f"pointsman reject {short} --note TEXT", "leave it unanswered; the run goes on by its exit `rejected`"),
         ]
     return [
         Next(f"pointsman approve {short} --note TEXT", f"let exactly {which} happen{who}"),
-        Next(f"pointsman reject {short} --note TEXT", "refuse it; the run goes on by its exit `rejected`"),
-        Next(f"pointsman edit {short}", "change its arguments in a form, or with --value JSON|FILE; that is a new call, judged anew"),
+        Next(f"pointsman reject {short} --note TEXT", "refuse it: it is not made, its node is told so, and the run goes on"),
+        Next(f"pointsman edit {short}", "change its arguments in a form, or with --set FIELD=JSON; that is a new call, judged anew"),
     ]
 
 

@@ -30,6 +30,8 @@ COUNTED = STATES[:-1]
 
 _AT_ONCE = 8
 
+_NAMES = {"approval": "call", "question": "question"}
+
 
 def check_states(named: tuple[str, ...], known: tuple[str, ...]) -> None:
     """Raise `BadInput` for a state that is not among those `known`."""
@@ -109,8 +111,12 @@ def _cards(items: Sequence[Item], place: Callable[[str], str | None]) -> Iterato
     for item in items:
         yield card(as_ask(item), f"{item.run_id[:8]} · {plain(item.graph)}")
         yield Text()
-    steps = decisions(items[0].kind, items[0].approval_id, "this" if len(items) == 1 else "the first one")
-    yield following([*placed(steps, place(items[0].graph)), Next(f"pointsman show {items[0].run_id[:8]}", "see how the run came to ask")])
+    firsts = {item.kind: item for item in reversed(items)}
+    steps: list[Next] = []
+    for item in firsts.values():  # what decides on a call gives no value
+        steps += placed(decisions(as_ask(item), "this" if len(items) == 1 else f"the first {_NAMES[item.kind]}"), place(item.graph))
+        steps.append(Next(f"pointsman show {item.run_id[:8]}", "see how its run came to ask"))
+    yield following(steps)
 
 
 def findings(places: Mapping[str, str], found: Sequence[Finding]) -> RenderableType:

@@ -43,7 +43,8 @@ def page(story: Story) -> RenderableType:
 
 def ending(story: Story) -> RenderableType:
     """How a run stands, without its steps: what a command that advanced it says."""
-    return Group(_title(story), *([grid(lines)] if (lines := _outcome(story)) else []), Text(), *_matters(story))
+    lines = [*_outcome(story), *_came(story)]
+    return Group(_title(story), *([grid(lines)] if lines else []), Text(), *_matters(story))
 
 
 def following(next_commands: Iterable[Next], program: str | None = None) -> RenderableType:
@@ -133,6 +134,13 @@ def _outcome(story: Story) -> list[tuple[str, Text]]:
     return lines + _outputs("output", [value for value in story.outputs if value.new])
 
 
+def _came(story: Story) -> list[tuple[str, Text]]:
+    """Why a person is asked for a value, where the step that led there said so: a model that is not configured looks like any doubt else."""
+    asked = {ask.node for ask in story.questions if ask.kind == "question"}
+    led = {node: step for step in story.steps if step.reason for node in step.to if node in asked}
+    return [("because", Text(clipped(f"{step.node} ended by {step.exit or 'done'}: {step.reason}", WIDE))) for step in led.values()]
+
+
 def _outputs(label: str, values: list[Value]) -> list[tuple[str, Text]]:
     empty = [plain(value.name) for value in values if value.kept and value.tree in NOTHING]
     lines = [(label, value_line(value, ROOM)) for value in values if not (value.kept and value.tree in NOTHING)]
@@ -157,7 +165,7 @@ def _step(step: Step) -> RenderableType:
     lines += _outputs("out", step.outputs)
     if step.to:
         lines.append(("then", _route(step)))
-    return Padding(Group(title, grid(lines, indent=5, width=5)), (0, 0, 0, 2 * depth), expand=False)
+    return Padding(Group(title, *([grid(lines, indent=5, width=5)] if lines else [])), (0, 0, 0, 2 * depth), expand=False)
 
 
 def _unended(step: Step) -> str:
@@ -203,7 +211,7 @@ def _call(call: Call) -> list[tuple[str, Text]]:
     lines = [("call", line)]
     if call.egress:
         lines.append(("", Text(sent_to(call.egress), "dim")))
-    elif call.request is not None and call.request.kept and call.request.tree:
+    elif call.request is not None and call.request.kept and call.request.tree and not (call.given and call.effect == "model"):
         lines.append(("", Text(f"with {preview(call.request.tree, ROOM if call.effect == 'read' else WIDE)}", "dim")))
     if call.trouble is not None:
         lines.append(("", Text(f"{plain(call.trouble.type)}: {clipped(call.trouble.what, WIDE)}", "red")))

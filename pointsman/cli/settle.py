@@ -23,7 +23,7 @@ Set = Annotated[
     typer.Option(
         "--set",
         metavar="FIELD=JSON",
-        help="Answer with what the card shows, but for this field of it: --set invoice.total=118.00. What is no JSON is taken as text.",
+        help="What the card shows, but for this field of it: --set invoice.total=118.00. What is no JSON is taken as text.",
     ),
 ]
 Given = Annotated[
@@ -59,10 +59,12 @@ def reject(approval: AskId, note: Note = "", by: As = None, graph: Graph = None,
     _settle(approval, "reject", said, by=by, graph=graph, json=json)
 
 
-def edit(approval: AskId, value: Given = None, note: Note = "", by: As = None, graph: Graph = None, json: Json = False) -> None:
+def edit(
+    approval: AskId, *, value: Given = None, set_: Set = None, note: Note = "", by: As = None, graph: Graph = None, json: Json = False
+) -> None:
     """Change the arguments of the call on the card, and go on.
 
-    What comes of it is a new call: the policy judges it anew, and may ask about it on a card of its own. Arguments that --value
+    What comes of it is a new call: the policy judges it anew, and may ask about it on a card of its own. Arguments that --value or --set
     does not name stay as they are. Exit code 1 where the run parks after it.
     """
 
@@ -77,7 +79,16 @@ def edit(approval: AskId, value: Given = None, note: Note = "", by: As = None, g
         if item.kind == "question":
             raise Conflict("it asks for a value and is about no call", undone=_OPEN, remedy=f"`pointsman answer {item.approval_id[:8]}`")
         present = {name: canonical.decode(tree) for name, tree in item.card["arguments"].items()}
-        await _given(desk, runs, item, value, present, give)
+        if set_ and value is None:
+            from pointsman.fitting import form
+
+            await give(_changed(form(runs.graph(item.graph), item.node, item.tool, item.card), item.card["arguments"], set_))
+        elif set_:
+            raise BadInput(
+                "say --value or --set, one of them", undone=_OPEN, remedy="--set changes what is on the card, --value gives arguments whole"
+            )
+        else:
+            await _given(desk, runs, item, value, present, give)
 
     _settle(approval, "edit", said, by=by, graph=graph, json=json)
 
@@ -121,26 +132,26 @@ def _answered(value: str | None, changes: list[str], note: str) -> Callable[[Run
             raise Conflict("it asks about a call", undone=_OPEN, remedy=f"`pointsman approve {short}`, or reject it, or edit it")
         present = canonical.decode(item.card.get("present"))
         if changes:
-            await give(_changed(canonical.decode(item.card["schema"]), item, present, changes))
+            if not isinstance(present, dict):
+                raise BadInput(
+                    "the card shows no value with fields that could be changed", undone=_OPEN, remedy="give the whole value with --value"
+                )
+            await give(present | _changed(canonical.decode(item.card["schema"]), item.card["present"], changes))
         else:
             await _given(desk, runs, item, value, present, give)
 
     return said
 
 
-def _changed(schema: Any, item: Item, present: Any, changes: list[str]) -> Any:
-    """What the card shows of the value that is asked for, with changes."""
+def _changed(schema: Any, shown: dict[str, Any], changes: list[str]) -> dict[str, Any]:
+    """The changed ones of the values that the card shows, encoded there, by name."""
     from pointsman.cli.form import is_text
     from pointsman.cli.given import a_patch
 
-    if not isinstance(present, dict):
-        raise BadInput(
-            "the card shows no value with fields that could be changed", undone=_OPEN, remedy="give the whole value with --value"
-        )
-    patch = a_patch(changes, item.card["present"], lambda path: is_text(schema, path))
-    if unknown := patch.keys() - present.keys():
-        raise BadInput(f"the card shows no {', '.join(sorted(unknown))}", undone=_OPEN, remedy=f"it shows: {', '.join(present)}")
-    return present | patch
+    patch = a_patch(changes, shown, lambda path: is_text(schema, path))
+    if unknown := patch.keys() - shown.keys():
+        raise BadInput(f"the card shows no {', '.join(sorted(unknown))}", undone=_OPEN, remedy=f"it shows: {', '.join(shown)}")
+    return patch
 
 
 def _wrong_use(json: bool) -> None:

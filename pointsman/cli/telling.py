@@ -103,6 +103,8 @@ class _Teller:
         self._repaired = set(event.fields["positions"])
         mark = self._mark("rerun", event, f"rerun {self._story.reruns} from {event.position}")
         mark.values = self._values(event, "patch.")
+        for ask in self._asks.values():  # it goes past what is still open
+            ask.state = "void" if ask.state == "open" else ask.state
 
     def _run_cancelled(self, event: Event) -> None:
         self._last = event.kind
@@ -247,7 +249,7 @@ class _Teller:
 
     def _ask_expired(self, event: Event) -> None:
         ask = self._asks.get(event.fields["approval"])
-        if ask is not None:
+        if ask is not None and ask.state != "void":
             ask.state = "expired"
 
     # Their parts
@@ -259,12 +261,8 @@ class _Teller:
             fields = event.fields
             call = self._calls[name] = Call(name, event.position, fields.get("target", ""), fields.get("effect", "read"), event.branch)
             call.matched, call.undone_by = list(fields.get("matched", ())), fields.get("compensation")
-            call.verdict, call.rule, call.key, call.request = (
-                fields.get("verdict"),
-                fields.get("rule"),
-                fields.get("key"),
-                self._value(event, "request"),
-            )
+            call.verdict, call.rule, call.key = fields.get("verdict"), fields.get("rule"), fields.get("key")
+            call.request = self._value(event, "request")
             step = self._steps.get((event.branch, event.position))
             if step is not None:
                 step.calls.append(call)

@@ -42,14 +42,14 @@ def results(
     lacking = [trace.trace_id for trace in traces if judge is None and trace.reward is None]
     if lacking or not traces:
         what = (
-            f"{len(lacking)} of {len(traces)} traces of set {name} have no reward ({', '.join(lacking[:3])} …)"
+            f"{len(lacking)} of {len(traces)} traces of set {name} have no reward ({', '.join(lacking[:3])}{' …' if lacking[3:] else ''})"
             if traces
             else f"set {name} holds no traces"
         )
         raise BadInput(
             what,
             undone="nothing was scored",
-            remedy="say what a good run is with `--by MODULE:INVARIANT`, or cut cases: `pointsman eval case`",
+            remedy=f"say what a good run is: `pointsman eval score {name} --by MODULE:INVARIANT --out FILE`, and take that file; or cut cases: `pointsman eval case`",
         )
     beyond = [
         f"{trace.reward:g} of {trace.trace_id}" for trace in traces if judge is None and not -_NOISE <= (trace.reward or 0) <= 1 + _NOISE

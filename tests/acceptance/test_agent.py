@@ -22,7 +22,6 @@ from langchain.agents.middleware import (
 )
 from langchain_core.messages import AIMessage
 from langgraph.types import RetryPolicy
-from rich.console import Console
 
 from pointsman import Limits, Policy, allow, arg, ask, deny, tool
 from pointsman.cli.page import page
@@ -32,7 +31,7 @@ from pointsman.evaluation.journaled import trace_of
 from pointsman.evaluation.replay import replay
 from pointsman.testing import Act, OpenAIServer, ScriptedModel, answer, calls, says
 from tests.acceptance.fenced import FOUND, ended, fenced, seen, triage
-from tests.acceptance.world import OpenRuns, World, approve_all, go, open_items, output, told
+from tests.acceptance.world import OpenRuns, World, approve_all, go, open_items, output, printed, told
 
 pytestmark = pytest.mark.anyio
 
@@ -85,10 +84,7 @@ async def test_parallel_calls_that_ask_are_answered_each_for_itself(open_runs: O
         again = await replay(graph, await trace_of(runs, run))
         assert again.identical, again.data()
         assert (len(model.seen), world.asked("pay")) == (2, [2, 1])
-        console = Console(width=200)
-        with console.capture() as printed:
-            console.print(page(tell(await run.summary(), await runs.events(run), await runs.payloads(run))))
-        shown = " ".join(printed.get().split())
+        shown = printed(page(tell(await run.summary(), await runs.events(run), await runs.payloads(run))))
     assert "scripted asked for pay {amount: 1}, look {x: 7}, pay {amount: 2}, pay {amount: 1}" in shown
     assert "not finished" not in shown, "the turns of an agent have no end of their own"
     assert "tries" not in shown, "going on after an answer is no new try"
@@ -264,7 +260,10 @@ async def test_a_rerun_gives_its_calls_again(open_runs: OpenRuns, world: World) 
         await runs.rerun(run, node="triage", by="lee", reason="once more")
         assert (await run.settled()).state == "done"
         assert (await output(runs, run))["end"] == "answered"
+        shown = printed(page(tell(await run.summary(), await runs.events(run), await runs.payloads(run))))
     assert (world.calls, len(model.seen)) == ([("look", 1), ("pay", 3)], 2)
+    assert shown.count("given again, not repeated") == 4
+    assert "messages:" not in shown, "what a model was not sent is not told"
 
 
 # LangChain's middleware inside the fence

@@ -133,9 +133,11 @@ def test_an_edit_is_a_new_call_with_a_card_of_its_own(project: Project) -> None:
     question = started(project, "single", "cy")
     nobody = project.run("edit", question, "--as", "dana")
     assert (nobody.code, "--value" in nobody.err) == (2, True)
-    bad = project.run("edit", question, "--as", "dana", "--value", '{"bill": {"payee": "cy", "total": -1}}')
+    both = project.run("edit", question, "--as", "dana", "--value", "{}", "--set", "bill.total=450")
+    assert (both.code, "one of them" in " ".join(both.err.split())) == (2, True), both.err
+    bad = project.run("edit", question, "--as", "dana", "--set", "bill.total=-1")
     assert (bad.code, "bill.total" in bad.err) == (2, True), bad.err
-    edited = project.run("edit", question, "--as", "dana", "--value", '{"bill": {"payee": "cy", "total": 450}}', "--note", "a discount")
+    edited = project.run("edit", question, "--as", "dana", "--set", "bill.total=450", "--note", "a discount")
     assert edited.code == 0, edited.err
     assert "edited by dana" in " ".join(edited.out.split())
     assert project.run("approve", question, "--as", "kim").code == 1, "the old question is closed"

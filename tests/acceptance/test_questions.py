@@ -1,5 +1,6 @@
 """A question node: a typed value from a person, or none; the run waits without anybody holding it."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,11 +12,14 @@ from langgraph.types import Command
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from pointsman import FAILED, Limits, Workflow, question
+from pointsman import FAILED, Limits, Workflow, infer, question
+from pointsman.cli.listing import waiting
+from pointsman.cli.page import ending, page
+from pointsman.cli.standing import story_of
 from pointsman.errors import BadInput, Conflict, NotAllowed
 from pointsman.evidence import verify
 from pointsman.testing import StillClock
-from tests.acceptance.world import OpenRuns, go, open_items, output, roles, told
+from tests.acceptance.world import OpenRuns, go, open_items, output, printed, roles, told
 
 pytestmark = pytest.mark.anyio
 
@@ -206,3 +210,31 @@ def test_what_it_asks_is_part_of_the_version() -> None:
 def test_a_question_that_cannot_be_asked_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(BadInput):
         question(**({"text": "Which?", "writes": "bill"} | wrong))
+
+
+async def test_whoever_is_asked_in_the_place_of_a_model_is_told_why(open_runs: OpenRuns) -> None:
+    flow = Workflow(Paper, name="flow")
+    flow.add_node("read", infer(reads=("log",), writes="log", returns=str, prompt="Read {log}"))
+    flow.add_node("person", question("What does it say?", shows=("log",), returns=str, writes="log"))
+    flow.add_edge(START, "read").add_exits("read", answered=END, default="person").add_exits("person", answered=END, default=FAILED)
+    async with open_runs(flow.compile()) as runs:
+        run, summary = await go(runs, {"log": "x"})
+        assert summary.state == "waiting"
+        shown = printed(ending(await story_of(runs, run)))
+        assert "because read ended by unavailable: no model is configured" in shown
+        assert "--set" not in shown, "a text has no fields"
+        await runs.rerun(run, node="read", by="lee", reason="again")
+        await run.settled()
+        told = printed(page(await story_of(runs, run)))
+        assert "asked anybody, a value: void ─── rerun 1" in told, told
+        assert "expired" not in told
+
+
+async def test_the_inbox_says_what_can_be_said_to_each_kind_of_question(open_runs: OpenRuns) -> None:
+    async with open_runs(asking()) as runs:
+        await go(runs, GIVEN)
+        [item] = await runs.inbox()
+        call = replace(item, kind="approval", tool="pay", approval_id="call", card={"arguments": {}})
+        shown = printed(waiting([item, call, call], [], lambda graph: None))
+    assert f"pointsman answer {item.approval_id[:8]} answer the first question in a form, or with --set" in shown
+    assert "pointsman approve call --note TEXT let exactly the first call happen" in shown

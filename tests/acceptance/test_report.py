@@ -118,6 +118,34 @@ def test_what_has_not_ended_is_shown_until_the_end() -> None:
     assert waits == [("step", "open, 10.00 s"), ("asked", "open, 10.00 s")]
 
 
+def test_a_turn_of_an_agent_lasts_as_long_as_what_happened_in_it() -> None:
+    turns = [
+        event(1, 0, "run.accepted"),
+        event(2, 1, "step.started", "a@1"), event(3, 1, "step.started", "a@1/model@1"),
+        event(4, 1, "call.intent", "a@1/model@1", call="m", target="model"), event(5, 2, "call.outcome", "a@1/model@1", call="m", outcome="done"),
+        event(6, 2, "step.started", "a@1/tools@1#0"), event(7, 3, "ask.opened", "a@1/tools@1#0", approval="q", node="a", tool="pay"),
+    ]  # fmt: skip
+    answered = [
+        event(8, 5, "ask.decided", "a@1/tools@1#0", approval="q", decision="rejected", by="dana"),
+        event(9, 6, "step.finished", "a@1", exit="denied"), event(10, 6, "step.started", "p@1"), event(11, 20, "run.waiting"),
+    ]  # fmt: skip
+    told = {bar.name: bar.told for bar in timeline("run-1", "support", [*turns, *answered]).bars}
+    assert told == {
+        "a@1": "denied, 5.00 s", "a@1/model@1": "1.00 s", "model": "done, 1.00 s", "a@1/tools@1#0": "3.00 s",
+        "a: pay": "rejected by dana, 2.00 s", "p@1": "open, 14.00 s",
+    }  # fmt: skip
+    waits = {bar.name: bar.told for bar in timeline("run-1", "support", [*turns, event(8, 9, "run.waiting")]).bars}
+    assert (waits["a@1/tools@1#0"], waits["a: pay"], waits["a@1/model@1"]) == ("open, 7.00 s", "open, 6.00 s", "1.00 s")
+
+
+def test_what_a_rerun_goes_past_ends_there() -> None:
+    rerun = [event(6, 13, "run.repaired", "post@1"), event(7, 13, "ask.expired", "post@1", approval="a")]
+    later = [event(8, 14, "step.started", "post@1"), event(9, 15, "step.finished", "post@1", exit="done")]
+    line = timeline("run-1", "invoice", [*EVENTS[:5], *rerun, *later])
+    told = ["done, 1.00 s", "left for a rerun, 10.00 s", "left for a rerun, 10.00 s", "done, 1.00 s"]
+    assert [bar.told for bar in line.bars] == told
+
+
 def test_without_known_money_no_cost_is_shown() -> None:
     page = render(Report(title="Free", made="today", results=[results("today", "11 00", usd=None)]))
     assert "neither usage nor a price is known" in page and "What a pass costs" not in page

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import RetryPolicy
+from rich.console import Console
 from typing_extensions import TypedDict
 
 from pointsman import Policy, Runs, Workflow, allow, ask, effect, tool
@@ -271,3 +272,11 @@ async def only(runs: Runs) -> Any:
     """The one run there is."""
     [summary] = await runs.list()
     return await runs.get(summary.run_id)
+
+
+def printed(page: Any) -> str:
+    """What a page of the command line says, on one line."""
+    console = Console(width=400)
+    with console.capture() as held:
+        console.print(page)
+    return " ".join(held.get().split())

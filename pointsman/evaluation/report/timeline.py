@@ -13,6 +13,8 @@ _ENDS = {
     "call.outcome": "call", "call.denied": "denied", "limit.reached": "denied", "ask.decided": "asked", "ask.expired": "asked", "step.finished": "step",
 }  # fmt: skip
 
+_LEFT = "left for a rerun"
+
 
 @dataclass(frozen=True, slots=True)
 class Bar:
@@ -44,15 +46,24 @@ def timeline(run: str, graph: str, events: Sequence[Event]) -> Timeline:
     first, whole = times[0], max((times[-1] - times[0]).total_seconds(), 1e-6)
     begun: dict[tuple[str, str], tuple[datetime, Event]] = {}
     bars: list[tuple[datetime, Bar]] = []
+    last: dict[str, datetime] = {}
     for event, time in zip(events, times, strict=True):
         kind, key = _key(event)
+        last |= dict.fromkeys(_around(event.position), time)
         if event.kind in ("step.started", "call.intent", "ask.opened"):
             begun.setdefault(key, (time, event))
-        elif event.kind in _ENDS:
+        elif event.kind in _ENDS and (key in begun or not event.kind.startswith("ask.")):
             since, start = begun.pop(key, (time, event))
             bars.append((since, _bar(start, kind, (first, since, time), whole, _told(event))))
-    for since, start in begun.values():  # a question that waits, the step that asks it, a call without an outcome
-        bars.append((since, _bar(start, _key(start)[0], (first, since, times[-1]), whole, "open")))
+        elif event.kind == "run.repaired":
+            bars += [(since, _bar(start, _key(start)[0], (first, since, time), whole, _LEFT)) for since, start in begun.values()]
+            begun.clear()
+    open_at = {event.position for key, (_, event) in begun.items() if key[0] != "step"}
+    for since, start in begun.values():  # a question that waits, the step that asks it, a call without an outcome, turns of an agent
+        place = start.position
+        ended = _key(start)[0] == "step" and "/" in place and not any(place in _around(position) for position in open_at)
+        until, told = (last[place], "") if ended else (times[-1], "open")
+        bars.append((since, _bar(start, _key(start)[0], (first, since, until), whole, told)))
     ordered = tuple(bar for _, bar in sorted(bars, key=lambda pair: (pair[0], pair[1].kind != "step")))
     return Timeline(run, graph, _state(events), round(whole, 2), ordered)
 
@@ -68,7 +79,13 @@ def _bar(start: Event, kind: str, times: tuple[datetime, datetime, datetime], wh
     first, since, until = times
     seconds = (until - since).total_seconds()
     place, width = 100 * (since - first).total_seconds() / whole, 100 * seconds / whole
-    return Bar(_name(start), kind, round(place, 2), round(width, 2), f"{told}, {seconds:.2f} s")
+    return Bar(_name(start), kind, round(place, 2), round(width, 2), ", ".join(filter(None, (told, f"{seconds:.2f} s"))))
+
+
+def _around(position: str) -> list[str]:
+    """A position and those that it lies within."""
+    parts = position.split("/")
+    return ["/".join(parts[:number]) for number in range(1, len(parts) + 1)]
 
 
 def _key(event: Event) -> tuple[str, tuple[str, str]]:
