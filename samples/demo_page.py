@@ -21,6 +21,7 @@ from pointsman.cli.story import Call, Story
 from pointsman.limit import Spend
 from pointsman.plain import plain
 from pointsman.runs import Item
+from samples.stage import POINTSMAN
 
 TRUTH: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "invoices.json").read_text(encoding="utf-8"))
 """What a clerk who has the paper at hand, or calls the sender, finds out."""
@@ -30,8 +31,6 @@ ENDS = {
     "parked": "red", "quarantined": "magenta", "failed": "red",
 }  # fmt: skip
 """How a document can stand, and its colour."""
-
-POINTSMAN = ".venv/bin/pointsman"
 
 
 @dataclass(frozen=True)

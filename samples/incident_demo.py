@@ -29,10 +29,9 @@ from pointsman.event import Event
 from pointsman.home import data_folder
 from pointsman.plain import plain
 from pointsman.runs import Item
-from samples.stage import asked, batch, model, system
+from samples.stage import POINTSMAN, asked, batch, model, system
 
 HERE = Path(__file__).parent
-POINTSMAN = ".venv/bin/pointsman"
 OPERATOR = "kim"
 
 

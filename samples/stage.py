@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -16,6 +17,10 @@ from urllib.request import urlopen
 from pointsman.home import data_folder
 
 RECORDED = "openai:recorded-answers"
+
+HOME = f"POINTSMAN_HOME={shlex.quote(os.environ['POINTSMAN_HOME'])} " if os.environ.get("POINTSMAN_HOME") else ""
+POINTSMAN = f"{HOME}.venv/bin/pointsman"
+"""How the command is typed after a demo: for its data folder, which may have been named for the demo's own command alone."""
 
 IDLE = 900
 """Seconds for which an outside system stays, so that the commands printed at the end find it."""

@@ -22,12 +22,12 @@ Answer = TypeVar("Answer", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The way to one system: `name` as people call it, the variable and the folder that say where it serves, seconds until a call counts as unanswered."""
+    """The way to one system: `name` as people call it, the variable and the folder that say where it serves, the program that does, seconds until a call counts as unanswered."""
 
     name: str
     variable: str
     folder: str
-    module: str
+    program: str
     timeout: float
 
     def url(self) -> str:
@@ -41,7 +41,7 @@ class Line:
             raise Unavailable(
                 f"{self.name} has not said where it serves: {where} cannot be read ({error.strerror})",
                 undone="nothing was sent",
-                remedy=f"start it with python -m {self.module} --dir DIR, or set {self.variable}",
+                remedy=f"start it with python -m {self.program} --dir {where.parent}, or set {self.variable}",
             ) from error
 
     async def post(self, path: str, body: BaseModel, key: str, answer: type[Answer]) -> Answer:

@@ -77,6 +77,6 @@ def _controlled(contract: Contract) -> Iterator[str]:
     if contract.key is None and contract.reconcile is None:
         yield "after a crash nobody can tell whether it happened; give it key= (the outside keeps idempotency keys) or reconcile="
         if not names_in(contract.function) & _SAYS_NO:
-            yield "whatever goes wrong in it, nobody can tell either; raise Refused where the outside says no, Unavailable where nothing was sent"
+            yield "whatever goes wrong in it, nobody can tell either; raise Refused (of pointsman.errors) where the outside says no, Unavailable where nothing was sent"
     if not contract.sinks:
         yield "no argument says who, where or how much; name them in sinks="

@@ -67,8 +67,9 @@ def ends(page: str) -> dict[str, str]:
 
 
 def typed(page: str) -> list[list[str]]:
-    """The commands that a page prints."""
-    return [shlex.split(line)[1:] for line in page.splitlines() if line.startswith("  .venv/bin/pointsman ")]
+    """The commands that a page prints, each for the data folder of the demo."""
+    program = f"  POINTSMAN_HOME={os.environ['POINTSMAN_HOME']} .venv/bin/pointsman "
+    return [shlex.split(line.removeprefix(program)) for line in page.splitlines() if line.startswith(program)]
 
 
 def entered(*command: str) -> str:

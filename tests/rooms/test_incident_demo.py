@@ -48,7 +48,7 @@ def test_nothing_is_done_until_somebody_types_what_the_demo_says(place: dict[str
     assert re.search(r"ambiguous +high risk, approve\?", shown)
     assert re.search(r"redelivered +duplicate", shown)
     assert re.search(r"unknown-alert +asks an operator +nothing has moved in the metrics; CapacitorMisaligned", shown)
-    commands = re.findall(r"\.venv/bin/pointsman [^#\n]+", shown)
+    commands = re.findall(rf"POINTSMAN_HOME={re.escape(place['POINTSMAN_HOME'])} (\.venv/bin/pointsman [^#\n]+)", shown)
     assert len(commands) == 2
     for command in commands:
         typed(command, place)

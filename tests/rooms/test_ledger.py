@@ -164,8 +164,9 @@ def test_nothing_listens_there(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_ledger_was_ever_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LEDGER_URL", raising=False)
     monkeypatch.setenv("POINTSMAN_HOME", str(tmp_path))
-    with pytest.raises(Unavailable, match="has not said where it serves"):
+    with pytest.raises(Unavailable, match="has not said where it serves") as told:
         asyncio.run(send_invoice(INVOICE, "k"))
+    assert f"python -m tools.ledger.service --dir {tmp_path / 'ledger'}, or" in str(told.value.remedy)
 
 
 def test_a_dropped_connection_is_an_unknown_outcome(monkeypatch: pytest.MonkeyPatch) -> None:

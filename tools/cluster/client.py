@@ -18,7 +18,7 @@ TIMEOUT: Final = 15.0
 WAIT: Final = 5.0
 """Seconds for which the cluster holds the question back whether alerts still fire."""
 
-_CLUSTER: Final = Line("the cluster", "CLUSTER_URL", "cluster", "tools.cluster.service", TIMEOUT)
+_CLUSTER: Final = Line("the cluster", "CLUSTER_URL", "cluster", "tools.cluster.service --worlds samples/clusters", TIMEOUT)
 
 
 @tool(effect="read", timeout=TIMEOUT)
