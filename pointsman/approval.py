@@ -117,6 +117,10 @@ class Approval:
         """What settles it at the command line."""
         return f"pointsman {'answer' if self.asks_for_value else 'approve'} {self.approval_id[:8]}"
 
+    def is_meant(self, branch: int) -> bool:
+        """Whether people have said that a call is to be made, this one or another in its place, whenever its step is executed on this branch."""
+        return bool(self.tool) and self.branch == branch and self.state in ("approved", "edited")
+
     def is_due(self, now: datetime) -> bool:
         """Whether its time has run out."""
         return self.expires_at is not None and now >= datetime.fromisoformat(self.expires_at)
@@ -154,13 +158,12 @@ class Approvals:
         return standing[-1] if standing else None
 
     def unused(self, position: str, branch: int) -> list[Approval]:
-        """Every yes to a call at this position that has not been used."""
-        return [a for a in self._by_id.values() if a.tool and (a.state, a.position, a.branch) == ("approved", position, branch)]
+        """Every yes to a call at this position that has not been used, and every call there that people had made otherwise."""
+        return [a for a in self._by_id.values() if a.is_meant(branch) and a.position == position]
 
     def unused_below(self, position: str, branch: int) -> list[Approval]:
-        """Every yes to a call of a step in the graphs that a step runs, that has not been used."""
-        below = (f"{position}/", f"{position}+")
-        return [a for a in self._by_id.values() if a.tool and (a.state, a.branch) == ("approved", branch) and a.position.startswith(below)]
+        """The same of steps in the graphs that a step runs."""
+        return [a for a in self._by_id.values() if a.is_meant(branch) and a.position.startswith((f"{position}/", f"{position}+"))]
 
     def edited(self, position: str, k: int) -> list[Approval]:
         """The questions about the k-th of some equal requests at this position that were settled by other arguments, the newest first."""

@@ -203,8 +203,11 @@ class Steps:
         branch = self._journal.branch
         unmet = [one for one in self._approvals.unused(step.position, branch) if one.approval_id not in step.met]
         for approval in (*unmet, *filter(self._is_passed_over, self._approvals.unused_below(step.position, branch))):
+            said = (
+                f"had a call of {approval.tool} made otherwise" if approval.state == "edited" else f"said yes to a call of {approval.tool}"
+            )
             raise Divergence(
-                f"{approval.by} said yes to a call of {approval.tool} (approval {approval.approval_id[:8]}), and the step did not ask for it again",
+                f"{approval.by} {said} (approval {approval.approval_id[:8]}), and the step did not ask for it again",
                 step=step.position,
                 undone="that call was not made, and nothing of this step was saved",
                 remedy="let what a step and the middleware around it do depend on recorded values only; then `pointsman rerun`",

@@ -89,6 +89,20 @@ async def test_a_call_that_its_middleware_makes_twice_is_made_once(open_runs: Op
         assert len(await told(runs, run, "call.intent", effect="submit")) == 1
 
 
+async def test_what_a_reviewer_made_of_a_call_that_is_not_asked_for_again_parks(open_runs: OpenRuns, world: World) -> None:
+    graph, model = agent_with(world, makes, forges, makes)
+    async with open_runs(graph) as runs:
+        run, _ = await go(runs, {"text": "x"})
+        [item] = await open_items(runs, run)
+        await runs.edit(item, {"amount": 2}, by="dana")
+        assert ((await run.settled()).state, world.calls, len(model.seen)) == ("parked", [], 1)
+        error = await error_of(runs, run)
+        assert (error["type"], "dana had a call of pay made otherwise" in error["what"]) == ("Divergence", True)
+        await runs.resume(run)
+        await run.settled()
+        assert ((await approve_all(runs, run)).state, world.asked("pay")) == ("done", [2])
+
+
 async def test_what_a_reviewer_made_of_a_call_is_what_is_made_of_it_every_time(open_runs: OpenRuns, world: World) -> None:
     graph, model = agent_with(world, makes_twice)
     async with open_runs(graph) as runs:
