@@ -6,12 +6,14 @@ where the two differ. So a run that nobody else wants is opened in one round tri
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from langgraph.types import Command
+from psycopg.errors import UniqueViolation
 
 from pointsman.acceptance import accept
 from pointsman.errors import Conflict, NotFound, VersionMismatch
@@ -54,13 +56,15 @@ class Taken:
 async def addressed(owner: Owner, graph: str, schema: Schema, input: Any, place: Mapping[str, Any]) -> Mapping[str, Any]:
     """The run that a call of a graph means: the unfinished one of the thread, or a new one. Raises `Conflict` for what is refused from outside."""
     refuse_command(input)
-    run = await owner.store.one("thread_run", place["thread_id"]) if "thread_id" in place else None
-    refuse_input(run, input)
-    if input is not None and not isinstance(input, Command):
+    while True:
+        run = await owner.store.one("thread_run", place["thread_id"]) if "thread_id" in place else None
+        refuse_input(run, input)
+        if input is None or isinstance(input, Command):
+            assert run is not None
+            return run
         after = run["run_id"] if run is not None else None
-        return await accept(owner, graph, schema, input, thread_id=place.get("thread_id"), by=place.get(BY), after=after)
-    assert run is not None
-    return run
+        with contextlib.suppress(UniqueViolation):  # another input has come meanwhile
+            return await accept(owner, graph, schema, input, thread_id=place.get("thread_id"), by=place.get(BY), after=after)
 
 
 def refuse_command(input: Any) -> None:
@@ -74,7 +78,7 @@ def refuse_command(input: Any) -> None:
 
 
 def refuse_input(run: Mapping[str, Any] | None, input: Any) -> None:
-    """Raises `Conflict` for a new input where the newest run of the thread is unfinished, and for none where it is not."""
+    """Raises `Conflict` for a new input where the run of the thread is unfinished, and for none where it is not."""
     unfinished = run is not None and run["state"] not in FINISHED
     if unfinished and run is not None and input is not None and not isinstance(input, Command):
         raise Conflict(

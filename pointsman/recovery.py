@@ -16,6 +16,7 @@ from langgraph.channels import BinaryOperatorAggregate
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.types import Command, Overwrite, Send
+from psycopg.errors import UniqueViolation
 from pydantic import ValidationError
 
 from pointsman import canonical
@@ -68,6 +69,12 @@ async def fork(owner: Owner, graph: Controlled, run_id: str, *, node: str, patch
     try:
         await commit(graph, saver, row["thread_id"], started.fields["checkpoint"], checked)
         await journal.saved()
+    except UniqueViolation as error:
+        raise Conflict(
+            f"another run on the thread of run {run_id} is unfinished: both would go on from each other's state",
+            undone="nothing was forked",
+            remedy="finish or cancel that one first, `pointsman runs` lists it",
+        ) from error
     except psycopg.Error as error:
         if error.sqlstate != MOVED:
             raise

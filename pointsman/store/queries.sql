@@ -90,8 +90,9 @@ SELECT * FROM pointsman.run WHERE run_id LIKE %s || '%%'
    OR run_id = (SELECT run_id FROM pointsman.run WHERE thread_id = %s ORDER BY accepted_at DESC LIMIT 1) ORDER BY accepted_at LIMIT 2
 
 -- name: thread_run
--- The newest run on a thread.
-SELECT * FROM pointsman.standing WHERE thread_id = %s ORDER BY accepted_at DESC LIMIT 1
+-- The unfinished run on a thread, else the one whose state the thread holds.
+SELECT * FROM pointsman.standing WHERE thread_id = %s
+ ORDER BY state IN ('done', 'failed', 'cancelled'), changed_at DESC, accepted_at DESC LIMIT 1
 
 -- name: list_runs
 SELECT * FROM pointsman.run

@@ -1,5 +1,6 @@
 """Where a segment opens and closes: once, for every caller, however the graph ends."""
 
+import asyncio
 from typing import Any, Literal
 
 import pytest
@@ -7,7 +8,8 @@ from langgraph.errors import GraphRecursionError
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, Send, interrupt
 
-from pointsman import FAILED, Runs, question
+from pointsman import FAILED, Policy, Runs, allow, arg, ask, question
+from pointsman.errors import Conflict
 from tests.acceptance.world import (
     ASK_PAY,
     OpenRuns,
@@ -23,6 +25,7 @@ from tests.acceptance.world import (
     only,
     open_items,
     output,
+    paying,
     thread,
     told,
 )
@@ -250,3 +253,35 @@ async def test_everything_a_stream_gives_is_given(open_runs: OpenRuns) -> None:
         parts = await drained(graph.astream({"log": []}, stream_mode=["updates", "values"]))
         assert ("updates", {"a": {"log": ["a"]}}) in parts
         assert parts[-1] == ("values", {"log": ["a", "b"], "seen": []})
+
+
+async def test_of_inputs_that_come_at_once_a_thread_takes_one(open_runs: OpenRuns, world: World) -> None:
+    """A double click, a retried request: else two runs would write to one thread, each in the midst of the other."""
+    world.delay = lambda _: 0.05
+    graph = paying(world).compile()
+    async with open_runs(graph) as runs:
+        said = await asyncio.gather(*(drained(graph.astream({"text": "5"}, thread("t"))) for _ in range(3)), return_exceptions=True)
+        refused = [error for error in said if isinstance(error, Conflict)]
+        assert (len(refused), world.asked("pay"), (await (await only(runs)).summary()).state) == (2, [5], "done")
+        assert all("on this thread" in str(error) for error in refused)
+
+
+async def test_a_run_is_not_repaired_while_another_one_has_its_thread(open_runs: OpenRuns, world: World) -> None:
+    graph = paying(world, policy=Policy(allow(), ask("pay", when=arg("amount") > 5))).compile()
+    async with open_runs(graph) as runs:
+        await drained(graph.astream({"text": "5"}, thread("t")))
+        first = await only(runs)
+        await drained(graph.astream({"text": "6"}, thread("t")))
+        with pytest.raises(Conflict, match="on the thread of run"):
+            await runs.rerun(first, node="post", by="lee", reason="again")
+        [item] = await runs.inbox()
+        await runs.approve(item, by="dana")
+        second = await runs.get(item.run_id)
+        assert ((await second.settled()).state, world.asked("pay")) == ("done", [5, 6])
+        await runs.rerun(first, node="price", patch={"text": "7"}, by="lee", reason="again")
+        assert (await first.settled()).state == "waiting"
+        with pytest.raises(Conflict, match="on this thread"):
+            await drained(graph.astream({"text": "5"}, thread("t")))
+        assert (await approve_all(runs, first)).state == "done"
+        await drained(graph.astream({"text": "5"}, thread("t")))
+        assert world.asked("pay") == [5, 6, 7, 5]
