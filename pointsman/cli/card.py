@@ -171,7 +171,10 @@ def _call_asked(ask: Ask, facts: Mapping[str, Any]) -> list[tuple[str, Text]]:
         lines.append(("corrects", Text(f"{plain(ask.tool)} has happened already, with", "yellow")))
         lines += _named("corrects", corrects.get("arguments"))
     if "preview" in facts:
-        lines += [("preview", line) for line in value_lines(Value("it would", facts["preview"]))]
+        shown = facts["preview"]
+        lines += _named(
+            "preview", shown if isinstance(shown, dict) and not any(name.startswith("$") for name in shown) else {"it would": shown}
+        )
     if facts.get("no_preview"):
         lines.append(("preview", Text(f"none: {clipped(str(facts['no_preview']), ROOM)}", "yellow")))
     if facts.get("compensation"):

@@ -111,9 +111,9 @@ def _cards(items: Sequence[Item], place: Callable[[str], str | None]) -> Iterato
     for item in items:
         yield card(as_ask(item), f"{item.run_id[:8]} · {plain(item.graph)}")
         yield Text()
-    firsts = {item.kind: item for item in reversed(items)}
     steps: list[Next] = []
-    for item in firsts.values():  # what decides on a call gives no value
+    for kind in dict.fromkeys(item.kind for item in items):  # what decides on a call gives no value
+        item = next(item for item in items if item.kind == kind)
         steps += placed(decisions(as_ask(item), "this" if len(items) == 1 else f"the first {_NAMES[item.kind]}"), place(item.graph))
         steps.append(Next(f"pointsman show {item.run_id[:8]}", "see how its run came to ask"))
     yield following(steps)

@@ -113,8 +113,7 @@ def answer(
     A question takes a value of its type: in a form, with --value, or with --set. An unknown effect takes --happened or --did-not-happen.
     """
     if happened is None and result is None and not (value and set_):
-        hint = "; of an unknown call say --happened or --did-not-happen"
-        _settle(question, "answer", _answered(value, set_ or [], note), by=by, graph=graph, json=json, hint=hint)
+        _settle(question, "answer", _answered(value, set_ or [], note), by=by, graph=graph, json=json)
     if happened is None or value is not None or set_ or (result is not None and not happened):
         _wrong_use(json)
     _reconcile(question, run, by, graph, json, happened=bool(happened), result=result)
@@ -172,7 +171,6 @@ def _settle(
     by: str | None,
     graph: str | None,
     json: bool,
-    hint: str = "",
 ) -> None:
     async def command(desk: Desk) -> int:
         from pointsman.cli.standing import finish, ready
@@ -180,7 +178,7 @@ def _settle(
 
         async with Runs.open() as runs:
             person = runs.project.roles.acting(by)
-            item = await _item(runs, approval) or await _closed(runs, approval, verb, person, hint)
+            item = await _item(runs, approval) or await _closed(runs, approval, verb, person)
             run = await runs.get(item.run_id)
             await ready(runs, run, graph)
             await said(runs, item, person, desk)
@@ -200,7 +198,7 @@ async def _item(runs: Runs, beginning: str) -> Item | None:
     return found[0] if found else None
 
 
-async def _closed(runs: Runs, beginning: str, verb: str, person: Person, hint: str) -> NoReturn:
+async def _closed(runs: Runs, beginning: str, verb: str, person: Person) -> NoReturn:
     """Say to a question that is not open any more what somebody wants to say: it is refused, on record, with what became of it. Raises `Conflict`, `NotFound`."""
     from pointsman.runs import Item
 
@@ -210,8 +208,12 @@ async def _closed(runs: Runs, beginning: str, verb: str, person: Person, hint: s
         item = Item(card={}, **{name: found[0][name] for name in names})
         given: tuple[Any, ...] = {"edit": ({},), "answer": (None,)}.get(verb, ())
         await getattr(runs, verb)(item, *given, by=person.name, known_by=person.known_by)
+    doubt = next((doubt for doubt in await runs.in_doubt() if beginning and doubt.call.startswith(beginning)), None)
+    if doubt is not None:
+        what = f"{beginning!r} is a call of {doubt.tool}, of which nobody knows whether it happened"
+        raise NotFound(what, undone="nothing was decided", remedy=f"`pointsman answer {beginning} --happened`, or `--did-not-happen`")
     raise NotFound(
-        f"no open question has an id that begins with {beginning!r}{hint}",
+        f"no open question has an id that begins with {beginning!r}",
         undone="nothing was decided",
         remedy="see `pointsman inbox`; what was settled, or has expired, is not in it",
     )

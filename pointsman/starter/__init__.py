@@ -38,7 +38,7 @@ def begin(name: str, parent: Path) -> list[Path]:
         raise BadInput(
             f"{name!r} cannot be the name of a project",
             undone=_NOT_MADE,
-            remedy="take small letters and digits, in words joined by - or _, up to 64: refund-desk",
+            remedy="take small letters and digits, a letter first, in words joined by - or _, up to 64: refund-desk",
         )
     target = parent / name
     if target.is_symlink() or (target.exists() and not target.is_dir()):

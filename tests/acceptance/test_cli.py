@@ -226,6 +226,8 @@ def test_an_effect_nobody_knows_of_is_told_by_a_person(project: Project) -> None
     [doubt] = [item for item in project.json("inbox", "--role", "controller") if item["kind"] == "doubt"]
     assert (doubt["call"], doubt["run_id"], doubt["tool"]) == (call, project.run_of("parked"), "stamp")
     assert project.run("answer", call[:8]).code == 2
+    no_question = project.run("approve", call[:8])
+    assert (no_question.code, f"pointsman answer {call[:8]} --happened" in " ".join(no_question.err.split())) == (2, True), no_question.err
     told = project.run("answer", call[:8], "--happened", "--result", '"stamped"', "--json")
     assert (told.code, told.data["state"]) == (0, "done"), told.err
     assert project.lines("stamped") == ["deed"], "it was not made again"

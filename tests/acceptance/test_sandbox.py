@@ -82,6 +82,7 @@ async def test_an_agent_tries_on_a_copy_and_what_it_applies_is_what_a_person_saw
         printed = StringIO()
         Console(width=100, file=printed).print(card(as_ask(item)))
         shown = [line.strip() for line in printed.getvalue().splitlines()]
+        assert {'preview   check: ""', "diff:"} <= set(shown)
         assert shown[shown.index("-workers=1") :][:3] == ["-workers=1", "+workers=4", "port=80"]
         assert "four workers are needed" in model.seen[2][-2].text
         denied = [event.fields["rule"] for event in await told(runs, run, "call.denied")]
