@@ -9,6 +9,7 @@ from typing import Any
 from pointsman import canonical
 from pointsman.event import Head, chained
 from pointsman.journal import as_json, draft_event
+from pointsman.label import UNTRUSTED, Confidentiality
 from pointsman.lease import Owner
 from pointsman.principal import check_name
 from pointsman.schema import Schema
@@ -25,11 +26,13 @@ async def accept(
     thread_id: str | None = None,
     by: str | None = None,
     after: str | None = None,
+    reach: Confidentiality = UNTRUSTED.confidentiality,
     within: Transaction | None = None,
 ) -> Mapping[str, Any]:
     """How a new run of `graph` stands, or the one that holds `key` already; with what else happens `within` a transaction, or by itself.
 
-    `after` is the run whose end state its thread holds; None for a fresh thread.
+    `after` is the run whose end state its thread holds; None for a fresh thread. `reach` is how confidential what it begins with
+    is at least, its input aside: what an earlier run has left to it.
 
     Raises `BadInput` before anything is written.
     """
@@ -46,7 +49,8 @@ async def accept(
     bodies |= {name: canonical.encode(value) for name, value in (("key", key), ("thread", thread_id)) if value is not None}
     digests = {name: canonical.digest_of(tree, salt=salt) for name, tree in bodies.items()}
     kept = {digests[name]: canonical.dumps(tree) for name, tree in bodies.items()}
-    draft = draft_event("run.accepted", owner.clock, payloads=digests, graph=graph, by=by, after=after)
+    told = {"reach": str(reach)} if reach > UNTRUSTED.confidentiality else {}
+    draft = draft_event("run.accepted", owner.clock, payloads=digests, graph=graph, by=by, after=after, **told)
     rows, head = chained(run_id, Head(), 0, [draft])
     run = await store.one("accept", run_id, thread_id or run_id, graph, key, salt, head.hash, *as_json(rows, kept))
     assert run is not None

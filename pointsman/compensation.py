@@ -19,6 +19,7 @@ from pointsman.acceptance import accept
 from pointsman.controlled import Controlled
 from pointsman.errors import BadInput, Conflict, Denied, Expired, LimitReached, NotFound, PointsmanError, Rejected
 from pointsman.event import Event
+from pointsman.gateway.labelling import Reach
 from pointsman.gateway.tape import Recorded, Tape
 from pointsman.journal import draft_event, payloads_of
 from pointsman.lease import Owner, claim
@@ -110,7 +111,8 @@ async def begun(owner: Owner, graph: Controlled, run_id: str, *, by: str, reason
             return await standing(run.tx, begun_before.fields["run"])
         await claim(owner, await standing(run.tx, run_id))  # not taken: it says whether somebody still has the run
         given = _undoing(graph, run_id, events, await payloads_of(run.tx, run_id), reason)
-        row = await accept(owner, plan.name, plan.schema, given, key=run_id, by=by, within=run.tx)
+        reach = Reach(graph.plan.rules.labels, events).highest
+        row = await accept(owner, plan.name, plan.schema, given, key=run_id, by=by, reach=reach, within=run.tx)
         payloads = {"reason": await run.keep(reason)} if reason else {}
         await run.append(draft_event("run.compensated", owner.clock, payloads=payloads, run=row["run_id"], by=by))
         return row

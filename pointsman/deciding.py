@@ -203,7 +203,7 @@ def editors(events: Iterable[Event]) -> set[str]:
     told = (
         e for e in events if e.kind in ("run.repaired", "call.reconciled") or (e.kind == "ask.decided" and e.fields["decision"] in hands)
     )
-    return {str(event.fields.get("by")) for event in told}
+    return {str(event.fields["by"]) for event in told if "by" in event.fields}
 
 
 async def _refuse(run: Locked, approval: Approval, said: Said, reason: str, events: list[Event]) -> None:

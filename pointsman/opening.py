@@ -18,7 +18,9 @@ from psycopg.errors import UniqueViolation
 from pointsman.acceptance import accept
 from pointsman.errors import Conflict, NotFound, VersionMismatch
 from pointsman.event import GENESIS, Event, Head, Row, chained
+from pointsman.gateway.labelling import Reach
 from pointsman.journal import MOVED, as_json, draft_event, events_of, payloads_from
+from pointsman.label import Label
 from pointsman.lease import Lease, Owner, claim
 from pointsman.schema import Schema
 from pointsman.store import Store, Transaction
@@ -53,8 +55,10 @@ class Taken:
     """Payloads of the accepted input as encoded trees, by digest, where the graph has not taken it in yet."""
 
 
-async def addressed(owner: Owner, graph: str, schema: Schema, input: Any, place: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The run that a call of a graph means: the unfinished one of the thread, or a new one. Raises `Conflict` for what is refused from outside."""
+async def addressed(
+    owner: Owner, graph: str, schema: Schema, input: Any, place: Mapping[str, Any], labels: Mapping[str, Label]
+) -> Mapping[str, Any]:
+    """The run that a call of a graph means: the unfinished one of the thread, or a new one, whose input has these labels. Raises `Conflict` for what is refused from outside."""
     refuse_command(input)
     while True:
         run = await owner.store.one("thread_run", place["thread_id"]) if "thread_id" in place else None
@@ -63,8 +67,10 @@ async def addressed(owner: Owner, graph: str, schema: Schema, input: Any, place:
             assert run is not None
             return run
         after = run["run_id"] if run is not None else None
+        before = Reach(labels, await events_of(owner.store, after) if after is not None else ())
+        named = {"thread_id": place.get("thread_id"), "by": place.get(BY), "after": after}
         with contextlib.suppress(UniqueViolation):  # another input has come meanwhile
-            return await accept(owner, graph, schema, input, thread_id=place.get("thread_id"), by=place.get(BY), after=after)
+            return await accept(owner, graph, schema, input, **named, reach=before.highest)
 
 
 def refuse_command(input: Any) -> None:

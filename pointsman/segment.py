@@ -106,7 +106,7 @@ class Segment:
         async with contextlib.AsyncExitStack() as stack:
             if owner is None:
                 owner = await stack.enter_async_context(open_owner())
-            advance = place.get(ADVANCE) or Advance(await addressed(owner, plan.name, plan.schema, input, place))
+            advance = place.get(ADVANCE) or Advance(await addressed(owner, plan.name, plan.schema, input, place, plan.rules.labels))
             segment = await cls._opened(plan, advance, owner)
             async with segment.advancing(config) as (given, own):
                 yield segment, given, own

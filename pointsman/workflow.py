@@ -13,6 +13,7 @@ from langgraph.graph import START, StateGraph
 
 from pointsman import canonical
 from pointsman.check import Shape, code_digest, supersteps, unsound
+from pointsman.check.labels import lost
 from pointsman.check.place import placed, settle
 from pointsman.check.structure import reachable
 from pointsman.controlled import RERUN, Controlled
@@ -174,6 +175,7 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         shape = self._shape()
         own = {contract.name: contract.effect for part in self.parts.values() for one in part.contracts for contract in one.family()}
         findings = unsound(shape) + self._blind_guards() + self._foreign_fields()
+        findings += lost(self.name, self.labels, self.channels, (part.subject for part in self.parts.values()))
         findings += [f"policy, {fault}" for fault in lint(self.policy, tools=own) if fault.wrong]
         if findings and not self.exploratory:
             raise UnsafeGraph(self.name, findings)

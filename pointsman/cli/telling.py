@@ -208,7 +208,7 @@ class _Teller:
 
     def _call_reconciled(self, event: Event) -> None:
         call = self._call(event)
-        call.told_by = event.fields.get("by")
+        call.told_by = event.fields.get("by", "its probe")
         call.outcome = "done" if event.fields["happened"] else "failed"
         call.result = self._value(event, "result")
         call.trouble = None if event.fields["happened"] else Trouble("Reconciled", "it did not happen")

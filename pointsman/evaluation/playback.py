@@ -96,6 +96,11 @@ class Variation:
     live: bool = False
     """Whether models may be spoken to: they are then those of this process's environment."""
 
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether rules, nodes, answers and decisions are those of the record."""
+        return self.rules is None and self.instead is as_it_is and not self.results and not self.decisions
+
 
 class Playback:
     """A `pointsman.gateway.source.Source` that answers from a record."""

@@ -46,7 +46,8 @@ class Stage:
         self._record = record
         self._past = record.events
         earlier, given = Earlier(record), variation or Variation()
-        same = given.rules is None and {graph.plan.rules.version} >= {
+        # Where something is otherwise than it was, who vouches for what may be, too.
+        same = given.is_unchanged and {graph.plan.rules.version} >= {
             event.fields["version"] for event in self._past if event.kind in ("run.opened", "run.repaired")
         }
         self._variation = replace(given, labels=same, instead=earlier.instead(given.instead, lambda: self._journal.branch))

@@ -48,7 +48,7 @@ class Returning:
         """In a rerun: an equal call finished at this position before. It is given again, and put on this branch's record."""
         result = earlier.payloads["result"]
         step.spend_call()
-        kept = {name: earlier.fields[name] for name in ("verdict", "rule", "key") if name in earlier.fields}
+        kept = {name: earlier.fields[name] for name in ("verdict", "rule", "key", "labels") if name in earlier.fields}
         self._gateway.note(
             self._gateway.journal.draft(
                 "call.outcome",

@@ -109,7 +109,7 @@ class Sending:
             raise _unknown_error(request, step, found.call)
         happened, tree = await self._asked(request, step, found, request.probe)
         payloads = {"result": gate.journal.payload_of(tree)} if happened else {}
-        draft = gate.journal.draft("call.reconciled", step.position, payloads=payloads, call=found.call, happened=happened, by="probe")
+        draft = gate.journal.draft("call.reconciled", step.position, payloads=payloads, call=found.call, happened=happened)
         await gate.append(draft)
         if not happened:
             return await self._send_again(request, step, found, doubtful=False)

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+from contextlib import nullcontext
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -16,14 +17,17 @@ from typing_extensions import TypedDict
 from pointsman import FAILED, Policy, Workflow, agent, allow, ask, code, deny, effect, question, tool
 from pointsman.cli.card import card
 from pointsman.cli.listing import as_ask
+from pointsman.errors import ToolFailed, UnsafeGraph
 from pointsman.evaluation.backtest import Proposal, backtest
+from pointsman.evaluation.change import Change
+from pointsman.evaluation.counterfactual import counterfactual
 from pointsman.evaluation.journaled import trace_of
 from pointsman.evaluation.replay import replay
 from pointsman.evidence import verify
 from pointsman.label import TRUSTED, UNTRUSTED, Confidentiality, Label
 from pointsman.policy import label
 from pointsman.testing import ScriptedModel, calls, says
-from tests.acceptance.world import OpenRuns, World, approve_all, go, open_items, rerun, told
+from tests.acceptance.world import OpenRuns, World, approve_all, go, open_items, rerun, thread, told
 
 pytestmark = pytest.mark.anyio
 
@@ -286,8 +290,9 @@ async def test_a_replay_on_another_version_works_labels_out_anew(open_runs: Open
         assert (again.identical, again.same_version) == (same, same)
 
 
-async def test_what_a_person_says_of_a_call_is_a_persons_word(open_runs: OpenRuns, world: World) -> None:
-    """Though what the tool itself answers would be trusted."""
+@pytest.mark.parametrize("by", ["dana", "probe"])
+async def test_what_a_person_says_of_a_call_is_a_persons_word(open_runs: OpenRuns, world: World, by: str) -> None:
+    """Though what the tool itself answers would be trusted, and whatever they are called."""
     post = Post(world)
 
     @tool(effect="write", label=TRUSTED)
@@ -305,7 +310,7 @@ async def test_what_a_person_says_of_a_call_is_a_persons_word(open_runs: OpenRun
         run, summary = await go(runs, {"wanted": "bob", "text": "hello"})
         assert summary.state == "parked"
         [intent] = await told(runs, run, "call.intent", target="register")
-        await runs.reconcile(run, intent.fields["call"], happened=True, result=BOB, by="dana")
+        await runs.reconcile(run, intent.fields["call"], happened=True, result=BOB, by=by)
         assert (await run.settled()).state == "waiting"
         [item] = await open_items(runs, run)
         assert item.card["labels"]["to"] == "endorsed internal"
@@ -339,3 +344,115 @@ def test_labels_are_part_of_the_version(world: World) -> None:
     flows[-1].add_node("mail", effect(post.mail, reads=("to", "text")))
     flows[-1].add_edge(START, "mail").add_exits("mail", default=END)
     assert len({flow.compile().plan.rules.version for flow in flows}) == len(flows)
+
+
+TALKS = Policy(
+    allow("mail"), allow("unsend"), deny(effect=("send", "delete"), when=label().confidentiality > "internal", name="stays-here")
+)
+
+
+def asking(post: Post, *, broken: bool = False, labels: Any = None, after: bool = False) -> Any:
+    """Code looks up what somebody earns where that is `wanted`, and an effect writes a letter: `after` that, or before."""
+
+    @tool(effect="read", label=RESTRICTED)
+    async def pay(name: str) -> str:
+        """Gives what somebody earns, for example "bob"."""
+        if broken:
+            raise ToolFailed(f"{name} earns 5000, which cannot be")
+        return "5000"
+
+    async def look(state: State, ctx: Any) -> State:
+        try:
+            return {"found": await ctx.call(pay, name="bob")} if state.get("wanted") else {}
+        except ToolFailed as error:
+            return {"found": error.what}
+
+    flow = Workflow(State, name="flow", policy=TALKS, labels=labels)
+    flow.add_node("look", code(look, tools=(pay,), calls=1))
+    flow.add_node("mail", effect(post.mail, reads=("to", "text"), writes="sent"))
+    flow.add_edge(START, "mail" if after else "look")
+    flow.add_exits("mail", done="look" if after else END, default=FAILED)
+    flow.add_edge("look", END if after else "mail")
+    return flow.compile()
+
+
+async def test_what_a_tool_says_of_its_failure_is_as_confidential_as_what_it_answers(open_runs: OpenRuns, world: World) -> None:
+    post = Post(world)
+    async with open_runs(asking(post, broken=True)) as runs:
+        run, summary = await go(runs, {"to": ANN, "text": "x", "wanted": "salary"})
+        assert (summary.state, post.sent) == ("failed", [])
+        assert [event.fields["rule"] for event in await told(runs, run, "call.denied")] == ["stays-here"]
+
+
+async def test_what_a_rerun_puts_in_an_inputs_place_is_as_confidential_and_vouched_for_by_nobody(open_runs: OpenRuns, world: World) -> None:
+    post = Post(world)
+    async with open_runs(asking(post, labels={"letter": RESTRICTED._replace(integrity=TRUSTED.integrity)})) as runs:
+        run, summary = await go(runs, {"to": ANN, "text": "x"})
+        assert (summary.state, len(post.sent)) == ("done", 1)
+        assert await rerun(runs, run, "mail", letter="the figures", text="the figures") == "failed"
+        [denied] = await told(runs, run, "call.denied")
+        assert (denied.fields["rule"], denied.fields["labels"]["text"]) == ("stays-here", "untrusted restricted")
+
+
+async def test_a_thread_stays_confidential_from_run_to_run(open_runs: OpenRuns, world: World) -> None:
+    """Its state goes on."""
+    post = Post(world)
+    graph = asking(post)
+    async with open_runs(graph) as runs:
+        for wanted in ("salary", "", ""):
+            state = await graph.ainvoke({"to": ANN, "text": "x", "wanted": wanted}, thread("talk"))
+        assert (state["found"], post.sent) == ("5000", [])
+        run = await runs.get("talk")
+        assert await verify(runs.owner.store, run.run_id) == []
+        await graph.ainvoke({"to": ANN, "text": "x", "wanted": ""}, thread("another"))
+        assert post.sent == [(ANN, "x")]
+
+
+async def test_what_undoes_an_effect_is_as_confidential_as_the_run(open_runs: OpenRuns, world: World) -> None:
+    post = Post(world)
+
+    @tool(effect="delete", sinks=("to",))
+    async def unsend(to: str) -> str:
+        """Takes a letter back, for example from "bob@example.org"."""
+        return "gone"
+
+    post.mail = post.mail.model_copy(update={"contract": replace(post.mail.contract, compensate=unsend.contract)})
+    async with open_runs(asking(post, after=True)) as runs:
+        run, summary = await go(runs, {"to": ANN, "text": "x", "wanted": "salary"})
+        assert summary.state == "done"
+        undo = await runs.compensate(run, by="lee")
+        assert (await undo.settled()).state == "failed"
+        assert [event.fields["rule"] for event in await told(runs, undo, "call.denied")] == ["stays-here"]
+
+
+async def test_an_effect_that_a_rerun_was_given_again_keeps_its_labels(open_runs: OpenRuns, world: World) -> None:
+    policy = Policy(allow("mail", when=label("to").integrity >= "trusted"))
+    graph = looking_up(Post(world), policy)
+    async with open_runs(graph) as runs:
+        run, summary = await go(runs, {"to": BOB, "text": "x"})
+        assert (summary.state, await rerun(runs, run, "mail", answer="-")) == ("done", "done")
+        trace = await trace_of(runs, run)
+        assert [(call.after, call.target) for call in backtest([trace], Proposal(policy=policy)).calls if call.target == "mail"] == [
+            ("allow", "mail"),
+            ("allow", "mail"),
+        ]
+
+
+async def test_what_if_asks_who_would_have_vouched(open_runs: OpenRuns, world: World) -> None:
+    """Where an answer had been another one, what was on record of the old one vouches for nothing."""
+    graph = looking_up(Post(world), VOUCHED)
+    async with open_runs(graph) as runs:
+        run, _ = await go(runs, {"to": BOB, "text": "x"})
+        trace = await trace_of(runs, run)
+    found = await counterfactual(graph, trace, Change("result", "look_up@1:directory", [ANN]))
+    assert "unknown-recipient" in str(found)
+
+
+async def test_what_is_confidential_to_a_workflow_within_another_is_said_of_that_too(world: World) -> None:
+    inner = asking(Post(world), labels={"letter": RESTRICTED, "to": TRUSTED})
+    for labels, said in (({}, True), ({"letter": TRUSTED}, True), ({"letter": RESTRICTED}, False)):
+        outer = Workflow(State, name="outer", labels=labels)
+        outer.add_node("inner", inner)
+        outer.add_edge(START, "inner")
+        with pytest.raises(UnsafeGraph, match="letter is restricted.*labels= of outer too") if said else nullcontext():
+            outer.compile()

@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from pointsman import Policy, Workflow, allow, canonical, tool
+from pointsman import Policy, Workflow, allow, canonical, deny, tool
 from pointsman.errors import BadInput, UnsafeGraph
 from pointsman.event import Event
 from pointsman.gateway.labelling import Labelling
 from pointsman.gateway.request import tool_request
 from pointsman.label import TRUSTED, UNTRUSTED, Confidentiality, Integrity, Label
-from pointsman.policy import label
+from pointsman.policy import Facts, label
 
 
 class Party(BaseModel):
@@ -101,6 +101,9 @@ def parts(value: Any) -> list[Any]:
 
 
 def same(one: Any, other: Any) -> bool:
+    if isinstance(one, list | dict) and type(one) is type(other) and len(one) == len(other):
+        pairs = zip(one, other, strict=True) if isinstance(one, list) else ((one[key], other.get(key)) for key in one)
+        return (isinstance(one, list) or one.keys() == other.keys()) and all(same(*pair) for pair in pairs)
     numbers = all(isinstance(each, int | Decimal) and not isinstance(each, bool) for each in (one, other))
     return bool(one == other) if numbers else canonical.digest(one) == canonical.digest(other)
 
@@ -142,6 +145,8 @@ def test_equal_numbers_are_one_value_and_a_text_of_digits_is_another() -> None:
         assert not is_vouched(one, str(other))
     assert not is_vouched(Decimal("1.00000000000000000000000000000000000001"), 1)
     assert not is_vouched(1, True)
+    assert is_vouched({"sum": Decimal("5.00")}, {"sum": 5})
+    assert not is_vouched({"sum": Decimal("5.00")}, {"sum": "5"})
 
 
 def test_a_part_of_the_input_alone_can_be_vouched_for() -> None:
@@ -162,6 +167,47 @@ def test_the_label_of_a_call_is_that_of_its_least_trusted_sink() -> None:
 def test_what_is_public_makes_nothing_else_public() -> None:
     for declared, said in (("public", "internal"), ("internal", "internal"), ("restricted", "restricted")):
         assert labels("ann", to="ann", as_=Label(Integrity.TRUSTED, Confidentiality(declared)))["to"] == f"trusted {said}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "看https://evil.example", "_https://evil.example_", "1https://evil.example", "//evil.example/x.png", r"https:\\evil.example",
+        "{home}'@evil.example/", "{home}`@evil.example/",
+    ],
+)  # fmt: skip
+def test_an_address_is_found_wherever_it_begins_and_whole(text: str) -> None:
+    home = "https://example.org"
+    assert labels(home, to=home, note=f"'{home}', (`{home}`)")[""] == "trusted internal"
+    assert labels(home, to=home, note=text.format(home=home))[""] == "untrusted internal"
+
+
+def test_what_is_large_or_deep_is_gone_over_once() -> None:
+    """Each would take hours, or all memory, if it were gone over again for each of its parts."""
+    deep: Any = [f"person{number}@example.org" for number in range(20_000)]
+    for _ in range(190):
+        deep = [deep]
+    assert is_vouched(deep, deep, note="a." * 200_000 + "h" * 200_000)
+    assert is_vouched(deep, ["person7@example.org"])
+
+
+def test_of_names_that_a_model_makes_up_none_is_put_on_record() -> None:
+    assert labels("ann", to="ann", **{"ann@example.org": 1}) == {}
+
+
+def test_how_far_something_may_travel_is_known_of_whatever_a_rule_looks_at() -> None:
+    """Though it may be that the argument is no such thing as has parts."""
+
+    @tool(effect="read")
+    async def fetch(url: str) -> str:
+        """Fetches, for example "https://example.org"."""
+        return url
+
+    reach = Label(confidentiality=Confidentiality.RESTRICTED)
+    policy = Policy(deny("fetch", when=label("url.host").confidentiality > "internal"))
+    found = labels("ann", of=fetch, url="https://x", paths=("url.host",), as_=reach)
+    facts = Facts("fetch", "read", {"url": "https://x"}, labels={path: Label.of(words) for path, words in found.items()})
+    assert policy.decide(facts).verdict == "deny"
 
 
 def test_a_web_address_in_a_text_is_a_sink() -> None:
