@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -65,6 +65,8 @@ class Step:
     """Whether it only looks what an effect of the step would do: its calls belong to the card, not to what the step does."""
     guards: tuple[Guard, ...] = ()
     """What examines its calls: guards of its node and of those around it."""
+    below: dict[str, Step] = field(default_factory=dict)
+    """The newest attempts of the steps in graphs that its body runs, by namespace."""
     met: set[str] = field(default_factory=set)
     """Approvals, by id, of calls and content that this execution has asked about."""
     refused: int = 0
@@ -103,11 +105,17 @@ class Step:
         return self.actors[-1]
 
     def stop(self) -> None:
-        """Raise why the step must not go on, where there is a reason: an unanswered question, a lost lease, a divergence, an effect of unknown outcome."""
-        if self.asks:
-            raise GraphInterrupt(tuple(self.asks.values()))
-        if self.error is not None:
-            raise self.error
+        """Raise why the step must not go on, where there is a reason, its own or that of a step in a graph that it runs: an unanswered question, a lost lease, a divergence, an effect of unknown outcome."""
+        both = list(self._and_below())
+        if asks := [question for one in both for question in one.asks.values()]:
+            raise GraphInterrupt(tuple(asks))
+        if (error := next((one.error for one in both if one.error is not None), None)) is not None:
+            raise error
+
+    def _and_below(self) -> Iterator[Step]:
+        yield self
+        for one in self.below.values():
+            yield from one._and_below()
 
     def next_k(self, target: str, digest: str) -> int:
         """How many equal requests this execution has made before this one."""

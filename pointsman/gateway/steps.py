@@ -133,8 +133,8 @@ class Steps:
 
     def begin(self, step: Step) -> Step:
         """Follow a step from here on, under the guards of the steps around it."""
-        above = self.above(step.ns)
-        step.guards = above.guards if above is not None else ()
+        if (above := self.above(step.ns)) is not None:
+            above.below[step.ns], step.guards = step, above.guards
         self._by_ns[step.ns] = self._by_levels[_levels(step.ns)] = step
         self.positions.enters(step.ns)
         self._tape.rewind(step.ns)

@@ -202,6 +202,23 @@ async def test_a_task_that_is_given_again_while_it_asks_asks_once(open_runs: Ope
         assert ((await approve_all(runs, run)).state, world.calls) == ("done", [("pay", 5)])
 
 
+@pytest.mark.parametrize("doubt", [False, True])
+async def test_what_stops_an_agent_below_stops_the_one_above(open_runs: OpenRuns, world: World, doubt: bool) -> None:
+    """A question, or an effect in doubt, that a middleware between the two swallows: the model above is told nothing, and nothing follows."""
+    policy = Policy(allow()) if doubt else Policy(allow(), ask("pay"))
+    pay = losing(world) if doubt else world.tools().pay
+    graph, below = delegating(world, pay, swallows, policy)
+    async with open_runs(graph) as runs:
+        run, summary = await go(runs, {"text": "x"})
+        models = await told(runs, run, "call.intent", effect="model")
+        assert (summary.state, world.count("pay"), len(models)) == ("parked" if doubt else "waiting", int(doubt), 2)
+        if doubt:
+            [intent] = await told(runs, run, "call.intent", effect="send")
+            await runs.reconcile(run, intent.fields["call"], happened=True, result="paid", by="dana")
+            await run.settled()
+        assert ((await approve_all(runs, run)).state, world.count("pay"), len(below.seen)) == ("done", 1, 2)
+
+
 async def test_a_task_whose_effect_is_in_doubt_is_not_begun_anew(open_runs: OpenRuns, world: World) -> None:
     graph, _ = delegating(world, losing(world), RETRY)
     async with open_runs(graph) as runs:
