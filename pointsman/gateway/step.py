@@ -105,17 +105,18 @@ class Step:
         return self.actors[-1]
 
     def stop(self) -> None:
-        """Raise why the step must not go on, where there is a reason, its own or that of a step in a graph that it runs: an unanswered question, a lost lease, a divergence, an effect of unknown outcome."""
-        both = list(self._and_below())
+        """Raise why the step must not go on, where it or a step in a graph that it runs has a reason: an open question, a lost lease, a divergence, an effect of unknown outcome."""
+        both = list(self.and_below())
         if asks := [question for one in both for question in one.asks.values()]:
             raise GraphInterrupt(tuple(asks))
         if (error := next((one.error for one in both if one.error is not None), None)) is not None:
             raise error
 
-    def _and_below(self) -> Iterator[Step]:
+    def and_below(self) -> Iterator[Step]:
+        """It, and the steps in graphs that its body runs, of any depth."""
         yield self
         for one in self.below.values():
-            yield from one._and_below()
+            yield from one.and_below()
 
     def next_k(self, target: str, digest: str) -> int:
         """How many equal requests this execution has made before this one."""
