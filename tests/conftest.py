@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import itertools
 import os
 import shutil
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first: else one worker ends alone with what takes a minute."""
     items.sort(key=lambda item: item.path.parent.name != "crash")
+
+
+def pytest_collection_finish() -> None:
+    """What was loaded stays; the garbage collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -115,16 +122,90 @@ async def _migrate(url: str) -> None:
         pass
 
 
+# What a database is made of, counted, and who else is connected to it.
+OBJECTS = " || ' ' || ".join(
+    f"(SELECT count(*) FROM pg_{kind})" for kind in ("class", "attribute", "proc", "trigger", "constraint", "namespace")
+)
+OTHERS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+EMPTIED = """
+DO $$ DECLARE found regclass; is_filled boolean; filled text[] := '{}'; BEGIN
+    FOR found IN SELECT oid FROM pg_class WHERE relkind = 'r' AND oid >= 16384 AND relname NOT IN ('pointsman_version', 'checkpoint_migrations')
+    LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s)', found) INTO is_filled;
+        IF is_filled THEN filled := filled || found::text; END IF;
+    END LOOP;
+    IF filled <> '{}' THEN EXECUTE 'TRUNCATE ' || array_to_string(filled, ', '); END IF;
+    PERFORM setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S' AND oid >= 16384;
+END $$"""
+
+
+class Databases:
+    """The migrated databases of one worker. Whoever takes one finds nothing in it, and has it alone.
+
+    One that was left as it was made, but for rows, is emptied for the next test, since making and dropping it would cost PostgreSQL more than
+    a small test does; where there is any object more or less, or somebody is still connected, it is dropped.
+    """
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self._kept: list[str] = []
+        self._objects = ""
+
+    @contextmanager
+    def one(self) -> Iterator[str]:
+        """The connection string of one."""
+        name = self._kept.pop() if self._kept else self._made()
+        url = make_conninfo(self._conninfo, dbname=name)
+        try:
+            yield url
+        finally:
+            if self._emptied(url):
+                self._kept.append(name)
+            else:
+                self._told(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _made(self) -> str:
+        name = f"t_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{next(_numbers)}"
+        # Copied as files: two to three times as fast as by its log where nothing is synced to disk.
+        self._told(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy")
+        with psycopg.connect(make_conninfo(self._conninfo, dbname=name), autocommit=True) as admin:
+            self._objects = _first(admin, f"SELECT {OBJECTS}")
+        return name
+
+    def _emptied(self, url: str) -> bool:
+        with psycopg.connect(url, autocommit=True) as admin:
+            deadline = time.monotonic() + 0.5  # whoever hung up a moment ago is still seen
+            while _first(admin, OTHERS):
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(0.002)
+            if _first(admin, f"SELECT {OBJECTS}") != self._objects:
+                return False
+            admin.execute(EMPTIED)
+        return True
+
+    def _told(self, statement: str) -> None:
+        with psycopg.connect(self._conninfo, autocommit=True) as admin:
+            admin.execute(statement.encode())
+
+
+def _first(admin: psycopg.Connection[Any], query: str) -> Any:
+    row = admin.execute(query.encode()).fetchone()
+    assert row is not None
+    return row[0]
+
+
+@pytest.fixture(scope="session")
+def databases(server: EmbeddedPostgres) -> Databases:
+    """What `url` is one of, for tests that need several."""
+    return Databases(server.conninfo)
+
+
 @pytest.fixture
-def url(server: EmbeddedPostgres) -> Iterator[str]:
-    """A connection string of a fresh, migrated database."""
-    name = f"t_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{next(_numbers)}"
-    with psycopg.connect(server.conninfo, autocommit=True) as admin:
-        # Copied as files: two to three times as fast as by its log where nothing is synced to disk, and each test has one.
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy")
-    yield make_conninfo(server.conninfo, dbname=name)
-    with psycopg.connect(server.conninfo, autocommit=True) as admin:
-        admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+def url(databases: Databases) -> Iterator[str]:
+    """A connection string of a migrated database with nothing in it."""
+    with databases.one() as url:
+        yield url
 
 
 @pytest.fixture

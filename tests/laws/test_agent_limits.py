@@ -21,7 +21,8 @@ from pointsman.evidence import verify
 from pointsman.testing import ScriptedModel, calls, says
 from tests.acceptance.fenced import ENDS, FOUND, fenced
 from tests.acceptance.world import World
-from tests.laws.test_real_limits import SLOW, database
+from tests.conftest import Databases
+from tests.laws.test_real_limits import SLOW
 
 WORDS = ("look", "look again", "many looks", "nonsense", "help", "much help", "busy", "wrong", "found")
 
@@ -89,7 +90,9 @@ AROUND = {
 
 @SLOW
 @given(cases=st.lists(st.tuples(terms, terms, st.sampled_from(list(AROUND)), st.booleans()), min_size=4, max_size=4))
-def test_no_execution_makes_more_calls_than_its_terms_allow(server: Any, tmp_path_factory: pytest.TempPathFactory, cases: Any) -> None:
+def test_no_execution_makes_more_calls_than_its_terms_allow(
+    databases: Databases, tmp_path_factory: pytest.TempPathFactory, cases: Any
+) -> None:
     async def played(url: str, home: Path) -> list[Sequence[Event]]:
         world = World()
         t = world.tools()
@@ -113,7 +116,7 @@ def test_no_execution_makes_more_calls_than_its_terms_allow(server: Any, tmp_pat
                 found.append(await runs.events(run))
         return found
 
-    with database(server) as url:
+    with databases.one() as url:
         for (above, below, _, _), events in zip(cases, asyncio.run(played(url, tmp_path_factory.mktemp("home"))), strict=True):
             assert {event.fields["exit"] for event in events if event.kind == "step.finished" and event.position == "triage@1"} < set(ENDS)
             assert all(made <= most for made, most in zip(begun(events, "triage@1"), above.most(), strict=True))

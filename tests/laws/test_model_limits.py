@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import os
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langgraph.graph import END, START
 from langgraph.types import Send
-from psycopg.conninfo import make_conninfo
 from typing_extensions import TypedDict
 
 from pointsman import Limits, Price, Runs, Workflow, infer
@@ -24,6 +20,7 @@ from pointsman.clock import SystemClock
 from pointsman.event import Event
 from pointsman.gateway.accounts import Accounts
 from pointsman.testing import Act, OpenAIServer, abstain, answer
+from tests.conftest import Databases
 
 
 class State(TypedDict, total=False):
@@ -50,7 +47,6 @@ limits = st.builds(
     tokens=st.none() | st.integers(0, 20_000),
     usd=st.none() | st.decimals(0, "0.2", places=3),
 )
-_numbers = itertools.count(1)
 
 
 def graph_of(run: Limits, node: Limits, items: int) -> Any:
@@ -68,20 +64,12 @@ def graph_of(run: Limits, node: Limits, items: int) -> Any:
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(script=st.lists(acts, min_size=1, max_size=8), run=limits, node=limits, items=st.integers(1, 4))
 def test_no_cap_is_ever_passed(
-    server: Any, tmp_path_factory: pytest.TempPathFactory, script: list[Act], run: Limits, node: Limits, items: int
+    databases: Databases, tmp_path_factory: pytest.TempPathFactory, script: list[Act], run: Limits, node: Limits, items: int
 ) -> None:
-    name = f"law_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{next(_numbers)}"
-    with psycopg.connect(server.conninfo, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE pointsman_template")
-    try:
-        with OpenAIServer(script) as acted, pytest.MonkeyPatch.context() as patch:
-            patch.setenv("OPENAI_BASE_URL", acted.base_url)
-            url = make_conninfo(server.conninfo, dbname=name)
-            events = asyncio.run(_run(url, tmp_path_factory.mktemp("home"), graph_of(run, node, items)))
-            sent = len(acted.seen)
-    finally:
-        with psycopg.connect(server.conninfo, autocommit=True) as admin:
-            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with databases.one() as url, OpenAIServer(script) as acted, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENAI_BASE_URL", acted.base_url)
+        events = asyncio.run(_run(url, tmp_path_factory.mktemp("home"), graph_of(run, node, items)))
+        sent = len(acted.seen)
     assert sent == sum(event.kind == "call.intent" for event in events)
     _check(events, run, node)
     overrun = next((event.seq for event in events if event.kind == "limit.overrun"), len(events) + 1)

@@ -6,44 +6,28 @@ The book is kept here from the events alone: what an intent reserved and no outc
 from __future__ import annotations
 
 import asyncio
-import itertools
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langgraph.graph import END, START
 from langgraph.types import Send
-from psycopg.conninfo import make_conninfo
 
 from pointsman import Limits, Policy, Runs, allow, ask, code
 from pointsman.event import Event
 from pointsman.evidence import verify
 from pointsman.policy import rate
 from tests.acceptance.world import State, World, approve_all, flow
+from tests.conftest import Databases
 
 caps = st.none() | st.integers(0, 7)
 limits = st.builds(Limits, tool_calls=caps, approvals=st.none() | st.integers(0, 3))
 scripts = st.lists(st.sampled_from(["look", "break", "pay"]), min_size=1, max_size=4)
-_numbers = itertools.count(1)
 SLOW = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-
-
-@contextmanager
-def database(server: Any) -> Iterator[str]:
-    name = f"real_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{next(_numbers)}"
-    with psycopg.connect(server.conninfo, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE pointsman_template")
-        try:
-            yield make_conninfo(server.conninfo, dbname=name)
-        finally:
-            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def graph_of(world: World, script: list[str], run: Limits, sub: Limits, node: Limits, items: int) -> Any:
@@ -82,7 +66,7 @@ def _may_pay(node: Any, pay: Any) -> Any:
 @SLOW
 @given(script=scripts, run=limits, sub=limits, node=limits, items=st.integers(1, 3))
 def test_no_cap_is_ever_passed(
-    server: Any, tmp_path_factory: pytest.TempPathFactory, script: list[str], run: Limits, sub: Limits, node: Limits, items: int
+    databases: Databases, tmp_path_factory: pytest.TempPathFactory, script: list[str], run: Limits, sub: Limits, node: Limits, items: int
 ) -> None:
     world = World()
     world.broken = {("look", 10 * item + number) for item in range(items) for number, what in enumerate(script) if what == "break"}
@@ -100,7 +84,7 @@ def test_no_cap_is_ever_passed(
             assert await verify(runs.owner.store, started.run_id) == []
             return await runs.events(started)
 
-    with database(server) as url:
+    with databases.one() as url:
         events = asyncio.run(played(url, tmp_path_factory.mktemp("home")))
     assert len(world.calls) <= sum(event.kind == "call.intent" for event in events), (
         "an open breaker may hold a call back, nothing else does"
@@ -136,7 +120,7 @@ def _within(position: str, scope: str) -> bool:
 @SLOW
 @given(calls=st.integers(1, 6), lengths=st.lists(st.integers(1, 4), min_size=1, max_size=3), again=st.booleans())
 def test_a_rate_lets_as_many_begin_as_it_says_over_all_runs(
-    server: Any, tmp_path_factory: pytest.TempPathFactory, calls: int, lengths: list[int], again: bool
+    databases: Databases, tmp_path_factory: pytest.TempPathFactory, calls: int, lengths: list[int], again: bool
 ) -> None:
     """Whoever comes, in whichever run and process: of all that want to, exactly so many begin, and the others are denied."""
     world = World()
@@ -160,7 +144,7 @@ def test_a_rate_lets_as_many_begin_as_it_says_over_all_runs(
                     events += await runs.events(run)
         return events
 
-    with database(server) as url:
+    with databases.one() as url:
         events = asyncio.run(played(url, tmp_path_factory.mktemp("home")))
     wanted = sum(lengths) * (1 + again)
     assert world.count("look") == min(calls, wanted)
