@@ -78,13 +78,14 @@ def judge(case: Case, found: Rehearsal, scorer: Scorer) -> Score:
 
 
 def alone(graph: Controlled, node: str) -> Controlled:
-    """A graph of one node of `graph`, under the same policy, limits, model and prices; where it leads does not matter. Raises `NotFound`."""
+    """A graph of one node of `graph`, under the same policy, limits, model, prices and labels; where it leads does not matter. Raises `NotFound`."""
     flow = cast(Workflow, graph.builder)
     if node not in flow.parts:
         raise NotFound(f"graph {graph.plan.name!r} has no node {node!r}", remedy=f"its nodes: {', '.join(flow.parts)}")
     part = copy.copy(flow.parts[node])
     part.routes, part.edges = {}, ()
-    single = Workflow(flow.state_schema, name=flow.name, policy=flow.policy, limits=flow.limits, model=flow.model, prices=flow.prices)
+    same = {name: getattr(flow, name) for name in ("name", "policy", "limits", "model", "prices", "labels")}
+    single = Workflow(flow.state_schema, **same)
     targets = tuple(target for target in part.targets if target != END)
     single.add_node(node, part, destinations=part.targets or None)
     for target in targets:

@@ -83,7 +83,8 @@ class Labelling:
                 name, *inner = path.split(".")
                 self._vouched(f"input {path}", payloads.get(f"input.{name}"), tuple(inner), label.integrity)
         elif event.kind == "call.intent" and "label" in fields:
-            self._answers[fields["call"]] = Label.of(fields["label"]).integrity
+            # A look for a card is asked with the very arguments that are in question, and likely repeats them.
+            self._answers[fields["call"]] = Integrity.UNTRUSTED if "aside" in fields else Label.of(fields["label"]).integrity
         elif event.kind in ("call.outcome", "call.reconciled") and fields["call"] in self._answers:
             by = self._answers[fields["call"]]
             is_told = event.kind == "call.reconciled" and "by" in fields  # by a person, and not by the tool's own probe

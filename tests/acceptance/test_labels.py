@@ -14,14 +14,17 @@ from pydantic import BaseModel
 from rich.console import Console
 from typing_extensions import TypedDict
 
-from pointsman import FAILED, Policy, Workflow, agent, allow, ask, code, deny, effect, question, tool
+from pointsman import FAILED, Policy, Workflow, agent, allow, ask, code, deny, effect, infer, question, tool
 from pointsman.cli.card import card
 from pointsman.cli.listing import as_ask
 from pointsman.errors import ToolFailed, UnsafeGraph
+from pointsman.evaluation import case as cases
 from pointsman.evaluation.backtest import Proposal, backtest
+from pointsman.evaluation.case import Case
 from pointsman.evaluation.change import Change
 from pointsman.evaluation.counterfactual import counterfactual
 from pointsman.evaluation.journaled import trace_of
+from pointsman.evaluation.rehearsal import rehearse
 from pointsman.evaluation.replay import replay
 from pointsman.evidence import verify
 from pointsman.label import TRUSTED, UNTRUSTED, Confidentiality, Label
@@ -456,3 +459,53 @@ async def test_what_is_confidential_to_a_workflow_within_another_is_said_of_that
         outer.add_edge(START, "inner")
         with pytest.raises(UnsafeGraph, match="letter is restricted.*labels= of outer too") if said else nullcontext():
             outer.compile()
+
+
+async def test_what_a_look_says_of_a_call_vouches_for_nothing_in_the_next(open_runs: OpenRuns, world: World) -> None:
+    """It was asked with the very arguments that are in question."""
+    post = Post(world)
+
+    @tool(effect="read", label=TRUSTED)
+    async def outline(to: str) -> dict[str, str]:
+        """Shows what a letter would be, for example to "bob@example.org"."""
+        return {"to": to}
+
+    post.mail = post.mail.model_copy(update={"contract": replace(post.mail.contract, preview=outline.contract)})
+    async with open_runs(desk(post, to(EVE), to(EVE, text="all the same"))) as runs:
+        run = await begun(runs)
+        for _ in range(2):
+            [item] = await open_items(runs, run)
+            assert (item.card["preview"], item.card["labels"]["to"]) == ({"to": EVE}, "untrusted internal")
+            await runs.reject(item, by="dana")
+            await run.settled()
+        assert post.sent == []
+
+
+async def test_a_model_outside_hears_nothing_that_must_not_travel(open_runs: OpenRuns, world: World) -> None:
+    post = Post(world)
+    stays = deny(effect=("model",), when=label("host").confidentiality > "internal", name="stays-here")
+
+    async def look(state: State, ctx: Any) -> State:
+        return {"found": str(await ctx.call(post.salary, name="bob"))} if state.get("wanted") else {"found": "nothing"}
+
+    flow = Workflow(State, name="flow", policy=Policy(stays))
+    flow.add_node("look", code(look, tools=(post.salary,), calls=1))
+    model = ScriptedModel([says(answer="fine")])
+    flow.add_node("judge", infer(reads=("found",), writes="answer", returns=str, prompt="Say how {found} is.", model=model))
+    flow.add_edge(START, "look").add_edge("look", "judge")
+    flow.add_exits("judge", answered=END, default=FAILED)
+    async with open_runs(flow.compile()) as runs:
+        run, summary = await go(runs, {"wanted": "salary"})
+        assert (summary.state, len(model.seen)) == ("failed", 0)
+        assert [event.fields["rule"] for event in await told(runs, run, "call.denied")] == ["stays-here"]
+        assert (await go(runs, {}))[1].state == "done"
+
+
+async def test_a_node_that_is_rehearsed_alone_is_under_the_labels_of_its_workflow(world: World) -> None:
+    flow = Workflow(State, name="flow", policy=VOUCHED, labels={"to": TRUSTED})
+    flow.add_node("mail", effect(Post(world).mail, reads=("to", "text"), writes="sent"))
+    flow.add_edge(START, "mail")
+    flow.add_exits("mail", done=END, default=FAILED)
+    case = Case(suite="s", graph="flow", node="mail", input={"to": ANN, "text": "x"}, label=cases.Label(source="recorded"))
+    [call] = (await rehearse(flow.compile(), case)).calls
+    assert (call.verdict, call.rule) == ("allow", "allow-1")
