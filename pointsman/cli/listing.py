@@ -135,16 +135,20 @@ def findings(places: Mapping[str, str], found: Sequence[Finding]) -> RenderableT
 
 
 def used(usages: Sequence[Usage]) -> RenderableType:
-    """What runs and nodes have used: each amount as median / 95 of 100 / most; what nobody used is left out."""
+    """What runs and nodes have used, a line for each thing that they used any of."""
     if not usages:
         return _none()
-    shown = [name for name in MEASURES if any(each.spread[name].max for each in usages)]
-    grid = rows(head=("graph", "", "n", *(name.replace("_", " ") for name in shown)), least=(8, 6, 2))
+    grid = rows(head=("graph", "", "n", "used", "median", "95 of 100", "most"), least=(8, 12, 2, 11, 6, 9, 4), folds=1)
     for each in usages:
-        amounts = [" / ".join(_short(amount) for amount in (of.p50, of.p95, of.max)) for of in (each.spread[name] for name in shown)]
-        name = Text("runs", "bold") if each.node is None else Text(clipped(each.node, 40))
-        grid.add_row(Text(clipped(each.graph, 24)) if each.node is None else Text(), name, Text(str(each.count)), *map(Text, amounts))
-    return Group(grid, Text("each: median / 95 of 100 / most", "dim"))
+        name = Text("runs", "bold") if each.node is None else Text(plain(each.node))
+        head = (Text(clipped(each.graph, 16)) if each.node is None else Text(), name, Text(str(each.count)))
+        shown = [(measure, of) for measure in MEASURES if (of := each.spread[measure]).max]
+        for measure, of in shown:
+            grid.add_row(*head, Text(measure.replace("_", " ")), *(Text(_short(amount)) for amount in (of.p50, of.p95, of.max)))
+            head = (Text(), Text(), Text())
+        if not shown:
+            grid.add_row(*head, Text("nothing", "dim"))
+    return Group(grid)
 
 
 def _short(amount: Decimal) -> str:
