@@ -200,6 +200,8 @@ def _instance(position: str) -> str:
 
 
 def _verdict(call: Mapping[str, Any]) -> str:
+    if call["outcome"] == "missed":
+        return "let pass, with no answer on record,"
     said = str(call.get("verdict", call["outcome"])) + (f" by rule {call['rule']}" if call.get("rule") else "")
     return said if call["outcome"] in ("done", "failed", "unknown") else f"{said}, {call['outcome']}"
 

@@ -81,7 +81,10 @@ def compared(graph: Controlled, trace: Trace, stage: Stage, breaches: Sequence[B
     for missed in (call for call in source.missed if not call.served):
         fact = {"target": missed.target, "request": value_digest(missed.request), "k": missed.k, "outcome": "missed"}
         again["steps"].setdefault(missed.position, {"input": {}}).setdefault("calls", []).append(fact)
-    found = () if identical else divergences(recorded, again, stage.besides())
+    besides = stage.besides()
+    found = (
+        () if identical else divergences(_reached(trace.record, recorded, stage), again, besides) or divergences(recorded, again, besides)
+    )
     return Replay(
         trace_id=trace.trace_id,
         graph=graph.plan.name,
@@ -94,6 +97,13 @@ def compared(graph: Controlled, trace: Trace, stage: Stage, breaches: Sequence[B
         digests=digests,
         state=state_of(stage.events),
     )
+
+
+def _reached(record: Record, recorded: Any, stage: Stage) -> Any:
+    """What a replay that did not come as far as a rerun is held against: the work of before, which stands on record no more once the rerun has done it again."""
+    branch = max(event.branch for event in stage.events)
+    later = next((number for number, event in enumerate(record.events) if event.branch > branch), None)
+    return recorded if later is None else canonical_record(record.events[:later], record.payloads)
 
 
 def replayable(graph: Controlled, trace: Trace) -> Record:

@@ -432,6 +432,27 @@ async def test_an_agent_that_was_told_no_and_was_corrected_replays_under_another
     assert await replayed(world, haggling(world, 50), trace) == []
     assert await replayed(world, haggling(world, 50, version="2"), trace) == []
     assert await replayed(world, haggling(world, 30), trace) == [("lead@1/tools@2#0", "policy")]
+    [passes] = (await replay(haggling(world, 600), trace)).divergences
+    assert (passes.position, passes.kind) == ("lead@1/tools@1#0", "policy")
+    assert passes.what == "pay: let pass, with no answer on record, instead of ask by rule ask-2, rejected"
+
+
+async def test_a_replay_that_does_not_come_as_far_as_a_rerun_is_held_against_what_was_before_it(open_runs: OpenRuns, world: World) -> None:
+    async with open_runs(haggling(world, 50)) as runs:
+        run, _ = await go(runs, {"text": "it"})
+        [item] = await runs.inbox()
+        await runs.reject(item, by="dana")
+        assert (await run.settled()).state == "waiting"
+        [item] = await runs.inbox()
+        await runs.edit(item, {"amount": 40}, by="dana")
+        assert (await run.settled()).state == "done"
+        assert await rerun(runs, run, "lead", text="it, once more") == "waiting"
+        [item] = await runs.inbox()
+        await runs.reject(item, by="dana")
+        assert (await run.settled()).state == "done"
+        trace = await trace_of(runs, run)
+    assert await replayed(world, haggling(world, 50), trace) == []
+    assert await replayed(world, haggling(world, 30), trace) == [("lead@1/tools@2#0", "policy")]
 
 
 # Files changed in a sandbox
