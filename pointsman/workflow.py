@@ -175,18 +175,15 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         shape = self._shape()
         own = {contract.name: contract.effect for part in self.parts.values() for one in part.contracts for contract in one.family()}
         findings = unsound(shape) + self._blind_guards() + self._foreign_fields()
-        findings += lost(self.name, self.labels, self.channels, (part.subject for part in self.parts.values()))
         findings += [f"policy, {fault}" for fault in lint(self.policy, tools=own) if fault.wrong]
-        if findings and not self.exploratory:
-            raise UnsafeGraph(self.name, findings)
-        for told in findings:
-            warnings.warn(f"{self.name}: {told}", stacklevel=2)
+        self._refuse(findings)
         self._wire()
         plan = self._plan(shape)
         compiled = super().compile(checkpointer=checkpointer, name=options.pop("name", None) or self.name, **options)
         attributes = {key: value for key, value in vars(compiled).items() if key != "__orig_class__"}
         controlled = Controlled(plan=plan, **attributes)
         below = [getattr(graph, "builder", None) for _, graph in controlled.get_subgraphs(recurse=True)]
+        self._refuse(lost(self.name, self.labels, self.channels, below))
         for odd in lint(
             self.policy
         ):  # tools and roles that there are not may yet come: `Controlled.lint` and `pointsman check` look them up
@@ -195,6 +192,13 @@ class Workflow(StateGraph[Any, Any, Any, Any]):
         classes = {*plan.schema.classes(), *(cls for classes in declared for cls in classes)}
         controlled.plan = replace(plan, classes=tuple(sorted({*classes, *settle(classes)})))
         return controlled
+
+    def _refuse(self, findings: list[str]) -> None:
+        """Refuse the graph for what was found; an exploratory one is warned of it."""
+        if findings and not self.exploratory:
+            raise UnsafeGraph(self.name, findings)
+        for told in findings:
+            warnings.warn(f"{self.name}: {told}", stacklevel=3)
 
     def _ensured(self, target: str) -> str:
         """Add one of the ends that fail a run, where something leads there."""

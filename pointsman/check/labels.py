@@ -8,14 +8,12 @@ from typing import Any
 from pointsman.label import UNTRUSTED, Label
 
 
-def lost(name: str, labels: Mapping[str, Label], fields: Container[str], actions: Iterable[Any]) -> list[str]:
-    """What is confidential as the input of a workflow below `name`, whose nodes are `actions`: there that is no run's input, so nothing would say so.
+def lost(name: str, labels: Mapping[str, Label], fields: Container[str], below: Iterable[Any]) -> list[str]:
+    """What is confidential as the input of one of the graphs `below` a workflow of this name: there that is no run's input, so nothing would say so.
 
     `labels` are those of the workflow itself; where its state lacks one of the `fields`, nothing of that comes to the one below.
     """
-    direct = [action for action in actions if hasattr(action, "get_subgraphs")]
-    below = [*direct, *(graph for one in direct for _, graph in one.get_subgraphs(recurse=True))]
-    found = {(graph.name, path, label) for graph in below for path, label in getattr(graph.builder, "labels", {}).items()}
+    found = {(builder.name, path, label) for builder in below for path, label in getattr(builder, "labels", {}).items()}
     return [
         f"{inner}: its labels say that {path} is {label.confidentiality}, and hold for a run of its own; say it in labels= of {name} too"
         for inner, path, label in sorted(found)

@@ -18,9 +18,8 @@ from pointsman import FAILED, Policy, Workflow, agent, allow, ask, code, deny, e
 from pointsman.cli.card import card
 from pointsman.cli.listing import as_ask
 from pointsman.errors import ToolFailed, UnsafeGraph
-from pointsman.evaluation import case as cases
+from pointsman.evaluation import case
 from pointsman.evaluation.backtest import Proposal, backtest
-from pointsman.evaluation.case import Case
 from pointsman.evaluation.change import Change
 from pointsman.evaluation.counterfactual import counterfactual
 from pointsman.evaluation.journaled import trace_of
@@ -453,9 +452,14 @@ async def test_what_if_asks_who_would_have_vouched(open_runs: OpenRuns, world: W
 
 async def test_what_is_confidential_to_a_workflow_within_another_is_said_of_that_too(world: World) -> None:
     inner = asking(Post(world), labels={"letter": RESTRICTED, "to": TRUSTED})
-    for labels, said in (({}, True), ({"letter": TRUSTED}, True), ({"letter": RESTRICTED}, False)):
+
+    async def body(state: State) -> State:
+        return {"sent": (await inner.ainvoke({"letter": state["letter"]}))["sent"]}
+
+    cases = (({}, inner, True), ({"letter": TRUSTED}, inner, True), ({}, body, True), ({"letter": RESTRICTED}, inner, False))
+    for labels, action, said in cases:
         outer = Workflow(State, name="outer", labels=labels)
-        outer.add_node("inner", inner)
+        outer.add_node("inner", action)
         outer.add_edge(START, "inner")
         with pytest.raises(UnsafeGraph, match="letter is restricted.*labels= of outer too") if said else nullcontext():
             outer.compile()
@@ -506,6 +510,6 @@ async def test_a_node_that_is_rehearsed_alone_is_under_the_labels_of_its_workflo
     flow.add_node("mail", effect(Post(world).mail, reads=("to", "text"), writes="sent"))
     flow.add_edge(START, "mail")
     flow.add_exits("mail", done=END, default=FAILED)
-    case = Case(suite="s", graph="flow", node="mail", input={"to": ANN, "text": "x"}, label=cases.Label(source="recorded"))
-    [call] = (await rehearse(flow.compile(), case)).calls
+    tried = case.Case(suite="s", graph="flow", node="mail", input={"to": ANN, "text": "x"}, label=case.Label(source="recorded"))
+    [call] = (await rehearse(flow.compile(), tried)).calls
     assert (call.verdict, call.rule) == ("allow", "allow-1")
