@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from pointsman.approval import Approvals
 from pointsman.engine import SETTLED
 from pointsman.event import STATES, Event
 from pointsman.journal import events_of, payloads_of
@@ -33,8 +34,14 @@ class Run:
         return Summary.of(await self._runs.row(self.run_id))
 
     async def why(self) -> str:
-        """Why it failed, is parked or was cancelled, in words; empty where none of that is so, or no reason was given."""
-        found = [event for event in await events_of(self._runs.owner.store, self.run_id) if event.kind in STATES][-1]
+        """Why it failed, is parked or was cancelled, or whom it waits for, in words; empty where none of that is so, or no reason was given."""
+        events = await events_of(self._runs.owner.store, self.run_id)
+        found = [event for event in events if event.kind in STATES][-1]
+        if found.kind == "run.waiting":
+            asked = Approvals(events).open()
+            return "; ".join(
+                f"{one.node} asks {one.role or 'anybody'} {f'about {one.tool}' if one.tool else 'for a value'}" for one in asked
+            )
         digest = found.payloads.get("error" if found.kind == "run.parked" else "reason", "")
         told = (await payloads_of(self._runs.owner.store, self.run_id, [digest])).get(digest, "")
         return str(told["what"] if isinstance(told, dict) else told)

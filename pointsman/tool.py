@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, Protocol, TypeVar, get_args, overload
+from typing import Any, Protocol, TypeVar, get_args, overload
 
 from langchain_core.tools import StructuredTool
 from pydantic import BaseModel, ConfigDict, TypeAdapter
@@ -21,9 +21,7 @@ from pointsman.body import execute
 from pointsman.breaker import Breaker
 from pointsman.errors import BadInput, NotAllowed
 from pointsman.label import UNTRUSTED, Label, checked
-
-Effect = Literal["read", "draft", "write", "send", "delete", "overwrite", "submit", "export", "execute"]
-"""What a call does to the world; every class but `read` is an effect."""
+from pointsman.policy.rule import Effect
 
 WORLD_UNCHANGED = ("read", "model")
 """The classes of calls that change nothing: reads, and calls of a model. After a crash they are sent again."""

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pointsman.errors import BadInput
 from pointsman.policy.condition import Condition
 from pointsman.policy.decision import ANYBODY, Need, Verdict
 from pointsman.principal import KNOWN_BY
+
+Effect = Literal["read", "draft", "write", "send", "delete", "overwrite", "submit", "export", "execute"]
+"""What a call does to the world; every class but `read` is an effect."""
+
+CLASSES = (*get_args(Effect), "model")
+"""The classes of calls that a rule can be about."""
 
 SEPARATED = ("starter", "editor")
 """Whom `ask(not_by=…)` can keep from deciding."""
@@ -33,6 +39,15 @@ class Rule:
     expires: timedelta | None = None
     """For `ask`: how long the question stands; None for as long as the run does."""
     name: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what would never match, or always. Raises `BadInput`."""
+        when: object = self.when
+        effect: object = self.effect
+        if not isinstance(when, Condition | None):
+            raise BadInput(f"when={when!r} is no condition", remedy='compare an argument: when=arg("amount") <= 50')
+        if effect is not None and (not isinstance(effect, tuple) or not effect or not set(effect) <= set(CLASSES)):
+            raise BadInput(f"effect={effect!r} names no class of calls", remedy=f"a tuple of {', '.join(CLASSES)}")
 
     @property
     def needs(self) -> tuple[Need, ...]:

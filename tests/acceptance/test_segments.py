@@ -95,7 +95,7 @@ async def test_why_a_run_stands_is_told_in_words(open_runs: OpenRuns) -> None:
         parked, _ = await go(runs, {"text": "break"})
         assert await parked.why() == "it broke"
         asked, _ = await go(runs, {"text": "ask"})
-        assert await asked.why() == ""
+        assert await asked.why() == "person asks anybody for a value"
         [item] = await open_items(runs, asked)
         await runs.reject(item, by="dana")
         assert ((await asked.settled()).state, "dana rejected it" in await asked.why()) == ("failed", True)

@@ -147,6 +147,20 @@ def test_every_part_of_a_rule_counts_in_the_digest() -> None:
     assert len({Policy(rule).digest() for rule in rules}) == len(rules)
 
 
+@pytest.mark.parametrize("when", [True, "amount <= 50", 3, lambda call: call["amount"] <= 50], ids=type)
+@pytest.mark.parametrize("rule", [allow, ask, deny])
+def test_what_is_no_condition_is_refused(rule: Any, when: Any) -> None:
+    with pytest.raises(BadInput, match=r"no condition.*arg\(\"amount\"\) <= 50"):
+        rule("pay", when=when)
+
+
+@pytest.mark.parametrize("effect", ["send", ("sned",), ("send", "Delete"), ()])
+@pytest.mark.parametrize("rule", [allow, ask, deny])
+def test_a_class_of_effects_that_there_is_not_is_refused(rule: Any, effect: Any) -> None:
+    with pytest.raises(BadInput, match="a tuple of read, draft, .*, execute, model"):
+        rule(effect=effect)
+
+
 def test_two_rules_of_one_name_are_refused() -> None:
     with pytest.raises(BadInput, match="one name"):
         Policy(allow("pay", name="a"), deny("pay", name="a"))
