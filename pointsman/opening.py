@@ -19,7 +19,7 @@ from pointsman.acceptance import accept
 from pointsman.errors import Conflict, NotFound, VersionMismatch
 from pointsman.event import GENESIS, Event, Head, Row, chained
 from pointsman.gateway.labelling import Reach
-from pointsman.journal import MOVED, as_json, draft_event, events_of, payloads_from
+from pointsman.journal import MOVED, as_json, draft_event, events_from, events_of, payloads_from
 from pointsman.label import Label
 from pointsman.lease import Lease, Owner, claim
 from pointsman.schema import Schema
@@ -67,7 +67,7 @@ async def addressed(
             assert run is not None
             return run
         after = run["run_id"] if run is not None else None
-        before = Reach(labels, await events_of(owner.store, after) if after is not None else ())
+        before = Reach(labels, events_from(after, await owner.store.fetch("read_reach", after, after)) if after is not None else ())
         named = {"thread_id": place.get("thread_id"), "by": place.get(BY), "after": after}
         with contextlib.suppress(UniqueViolation):  # another input has come meanwhile
             return await accept(owner, graph, schema, input, **named, reach=before.highest)

@@ -109,6 +109,13 @@ WHERE (r.state IN ('accepted', 'running')
 -- name: read_events
 SELECT seq, time, branch, position, kind, fields, payloads, prev, hash FROM pointsman.journal WHERE run_id = %s AND seq > %s ORDER BY seq
 
+-- name: read_reach
+-- Of the events of a run those that say how confidential it is: what it was given, and the calls of tools whose answers have a label.
+SELECT seq, time, branch, position, kind, fields, payloads, prev, hash FROM pointsman.journal
+ WHERE run_id = %s AND (kind IN ('run.accepted', 'run.repaired') OR fields::json -> 'label' IS NOT NULL OR fields::json ->> 'call' IN (
+    SELECT fields::json ->> 'call' FROM pointsman.journal WHERE run_id = %s AND fields::json -> 'label' IS NOT NULL))
+ ORDER BY seq
+
 -- name: read_salt
 SELECT salt FROM pointsman.salt WHERE run_id = %s
 
