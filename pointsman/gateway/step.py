@@ -67,6 +67,8 @@ class Step:
     """What examines its calls: guards of its node and of those around it."""
     below: dict[str, Step] = field(default_factory=dict)
     """The newest attempts of the steps in graphs that its body runs, by namespace."""
+    left: bool = False
+    """Whether its graph is run again within this segment: whoever comes by its place next begins anew."""
     met: set[str] = field(default_factory=set)
     """Approvals, by id, of calls and content that this execution has asked about."""
     refused: int = 0

@@ -61,7 +61,7 @@ class Steps:
             )
         attempt = self.attempt(_node_attempt(config))
         found = self.find(ns)
-        if found is None or found.attempt != attempt:  # a node of a plain subgraph: nobody announced it
+        if found is None or found.left or found.attempt != attempt:  # a node of a plain subgraph: nobody announced it
             # Known since its start was announced; a caller's own metadata may have taken the place of LangGraph's.
             place = self.positions.find(ns) or self.positions.place(config["metadata"])
             found = self.begin(self._inner(place, attempt))
@@ -133,6 +133,9 @@ class Steps:
 
     def begin(self, step: Step) -> Step:
         """Follow a step from here on, under the guards of the steps around it."""
+        before = self._by_ns.get(step.ns)
+        if before is not None and before.attempt == step.attempt:  # what stopped in its graphs counts until that is executed again
+            step.below = before.below
         if (above := self.above(step.ns)) is not None:
             above.below[step.ns], step.guards = step, above.guards
         self._by_ns[step.ns] = self._by_levels[_levels(step.ns)] = step

@@ -202,12 +202,18 @@ async def test_a_task_that_is_given_again_while_it_asks_asks_once(open_runs: Ope
         assert ((await approve_all(runs, run)).state, world.calls) == ("done", [("pay", 5)])
 
 
+async def swallows_twice(request: Any, made: Any, gate: Gate) -> Any:
+    await swallows(request, made, gate)
+    return await swallows(request, made, gate)
+
+
+@pytest.mark.parametrize("around", [swallows, swallows_twice])
 @pytest.mark.parametrize("doubt", [False, True])
-async def test_what_stops_an_agent_below_stops_the_one_above(open_runs: OpenRuns, world: World, doubt: bool) -> None:
+async def test_what_stops_an_agent_below_stops_the_one_above(open_runs: OpenRuns, world: World, doubt: bool, around: Any) -> None:
     """A question, or an effect in doubt, that a middleware between the two swallows: the model above is told nothing, and nothing follows."""
     policy = Policy(allow()) if doubt else Policy(allow(), ask("pay"))
     pay = losing(world) if doubt else world.tools().pay
-    graph, below = delegating(world, pay, swallows, policy)
+    graph, below = delegating(world, pay, around, policy)
     async with open_runs(graph) as runs:
         run, summary = await go(runs, {"text": "x"})
         models = await told(runs, run, "call.intent", effect="model")

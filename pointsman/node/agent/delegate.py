@@ -70,10 +70,7 @@ def delegate(name: str, part: Node) -> Delegate:
     graph = StateGraph(Task).add_node(name, step_function(inner)).add_edge(START, name).add_edge(name, END).compile(name=name)
 
     async def run(task: str, config: Any, working: Working) -> Any:
-        async with working.turn:
-            if working.result is None:
-                working.result = (await graph.ainvoke({"task": task}, _again(config, working)))["result"]
-            return working.result
+        return (await graph.ainvoke({"task": task}, _again(config, working)))["result"]
 
     return run
 

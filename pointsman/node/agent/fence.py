@@ -151,4 +151,10 @@ async def _delegated(running: Execution, step: Step, name: str, task: str, confi
     if place in running.tasks:
         step.again += 1
         await running.gateway.steps.made(step)
-    return await running.agents[name](task, config, running.tasks.setdefault(place, Working()))
+    working = running.tasks.setdefault(place, Working())
+    async with working.turn:
+        if working.result is None:
+            for one in step.and_below():
+                one.left = one is not step and working.graph is not None
+            working.result = await running.agents[name](task, config, working)
+        return working.result
