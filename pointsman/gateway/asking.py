@@ -45,7 +45,7 @@ class Asking:
             matched=list(decision.matched) if len(decision.matched) > 1 else None,
             outcome=error.__name__.lower(),
         )
-        await self._gateway.append(draft)
+        await whole(self._gateway.append(draft))
         return raised
 
     async def too_soon(self, step: Step, digest: str, facts: dict[str, Any], target: str, wait: float) -> PointsmanError:
@@ -63,7 +63,7 @@ class Asking:
         draft = self._gateway.journal.draft(
             "call.denied", step.position, payloads=payloads, **facts, verdict=Verdict.DENY.value, rule="rate", outcome="denied"
         )
-        await self._gateway.append(draft)
+        await whole(self._gateway.append(draft))
         return raised
 
     async def limit(self, step: Step, digest: str, facts: dict[str, Any], what: str) -> PointsmanError:
@@ -72,7 +72,8 @@ class Asking:
             what, step=step.position, undone="the call was not begun", remedy="raise the limit in the graph, or route the exit `limit`"
         )
         payloads = {"request": digest, "error": self._gateway.journal.payload({"type": "LimitReached", "what": what})}
-        await self._gateway.append(self._gateway.journal.draft("limit.reached", step.position, payloads=payloads, **facts, outcome="limit"))
+        draft = self._gateway.journal.draft("limit.reached", step.position, payloads=payloads, **facts, outcome="limit")
+        await whole(self._gateway.append(draft))
         return raised
 
     async def approval(

@@ -172,9 +172,11 @@ class Tape:
 
     def _begin(self, event: Event) -> None:
         known = self._by_call.get(event.fields["call"])
-        if known is not None:
+        if known is not None and event.kind == "call.intent":
             known.again += 1
             known.outcome, known.attempt = None, event.fields["attempt"]
+            return
+        if known is not None and known.outcome in REFUSED:  # refused once more: nothing was begun by that
             return
         fields = event.fields
         call = Recorded(

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ from langchain.agents.middleware import AgentMiddleware, ToolRetryMiddleware
 from langchain_core.messages import ToolMessage
 from langgraph.graph import START, StateGraph
 
-from pointsman import Policy, agent, allow, ask, tool
+from pointsman import Policy, agent, allow, ask, deny, tool
 from pointsman.evaluation.journaled import trace_of
 from pointsman.evaluation.replay import replay
+from pointsman.gateway.tape import Tape
 from pointsman.testing import ScriptedModel, calls, says
 from tests.acceptance.fenced import FOUND, fenced
 from tests.acceptance.world import Gate, OpenRuns, State, World, approve_all, error_of, go, line, output, plain, told
@@ -200,6 +202,18 @@ async def test_a_task_that_is_given_again_while_it_asks_asks_once(open_runs: Ope
         run, _ = await go(runs, {"text": "x"})
         assert len(await told(runs, run, "ask.opened")) == 1
         assert ((await approve_all(runs, run)).state, world.calls) == ("done", [("pay", 5)])
+
+
+async def test_a_no_that_is_on_record_twice_is_a_no(open_runs: OpenRuns, world: World) -> None:
+    """Whoever reads the record takes neither for a call that was begun, and would be sent again."""
+    graph, _ = delegating(world, world.tools().pay, makes_twice, Policy(allow(), deny("pay")))
+    async with open_runs(graph) as runs:
+        run, _ = await go(runs, {"text": "x"})
+        events = await runs.events(run)
+        [denied] = [event for event in events if event.kind == "call.denied"]
+        for tape in (Tape(events), Tape([*events, replace(denied, seq=events[-1].seq + 1)])):
+            [call] = [call for call in tape.all() if call.target == "pay"]
+            assert (call.outcome, tape.in_doubt(0), world.calls) == ("denied", None, [])
 
 
 async def swallows_twice(request: Any, made: Any, gate: Gate) -> Any:
