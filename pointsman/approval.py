@@ -121,6 +121,10 @@ class Approval:
         """Whether people have said that a call is to be made, this one or another in its place, whenever its step is executed on this branch."""
         return bool(self.tool) and self.branch == branch and self.state in ("approved", "edited")
 
+    def why_not(self, within: tuple[str, ...]) -> str:
+        """Why a call may not be made that it was asked for. A model hears no person's name: nobody has declared that it is sent one."""
+        return f"{'a person' if within else self.by} rejected it" if self.state == "rejected" else "it was not decided in time"
+
     def is_due(self, now: datetime) -> bool:
         """Whether its time has run out."""
         return self.expires_at is not None and now >= datetime.fromisoformat(self.expires_at)

@@ -86,8 +86,7 @@ class Asking:
         approval = await self.asked(step, self._binding(request, step), card, decision, request.target, call=(digest, facts))
         if approval.state in ("rejected", "expired"):
             error = Rejected if approval.state == "rejected" else Expired
-            who = f"{approval.by} rejected it" if approval.state == "rejected" else "it was not decided in time"
-            said = Decision(Verdict.ASK, decision.rule, who)
+            said = Decision(Verdict.ASK, decision.rule, approval.why_not(step.within))
             raise await self.deny(step, digest, facts | {"approval": approval.approval_id}, said, error if request.is_effect else Denied)
         return approval
 

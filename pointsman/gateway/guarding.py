@@ -92,6 +92,5 @@ async def consent(gateway: Gateway, step: Step, on: Place, seen: Examined, subje
         )
         if approval.state == "approved":
             return
-        why = f"{approval.by} rejected it" if approval.state == "rejected" else "it was not decided in time"
-        decision = replace(decision, reason=f"{decision.reason}; {why}")
+        decision = replace(decision, reason=f"{decision.reason}; {approval.why_not(step.within)}")
     raise Denied(decision.reason, step=step.position, undone=f"the {on} went no further", remedy=f"see guard {decision.rule}")

@@ -345,6 +345,8 @@ async def test_a_jump_to_the_tools_meets_the_same_gate(open_runs: OpenRuns, worl
             await run.settled()
         ran = await seen(runs, run)
     assert (ran.exit, world.calls, len(ran.told("call.denied", outcome="rejected"))) == ("answered", [], 2)
+    told = str(model.seen)
+    assert ("Rejected by a person. the call was not made" in told, "dana" in told) == (True, False), "a model hears no person's name"
 
 
 @pytest.mark.parametrize(("options", "what"), [

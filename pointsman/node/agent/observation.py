@@ -31,4 +31,5 @@ def refusal(tool: str, error: PointsmanError, size: int) -> str:
     word = next((word for kind, word in _WORDS if isinstance(error, kind)), None)
     if word is None:
         return f"Failed:\n{block(tool, error.what[:size], 'tool')}"
-    return f"{word}: {error.what[:size]}. {error.undone or 'the call was not made'}."
+    why = "" if isinstance(error, Rejected | Expired) else f": {error.what[:size]}"  # the word says it
+    return f"{word}{why}. {error.undone or 'the call was not made'}."
