@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from datetime import datetime, timedelta
 
 import pytest
@@ -76,11 +77,14 @@ async def test_a_dead_owner_is_taken_over_at_once(at: int, crew: Crew, outside: 
 
 async def test_a_live_owner_is_not_taken_over(crew: Crew, outside: Outside, url: str) -> None:
     outside.plan("deliver", hold=True)
-    first = crew.send("keyed", "run", input=TO, ttl=2.0)
+    ttl = 4.0
+    first = crew.send("keyed", "run", input=TO, ttl=ttl)
     until(lambda: any(count.requests for count in outside.counts().values()), "no call came")
-    second = crew.send("keyed", "run", input=TO, ttl=2.0)
-    third = crew.send("loop", "other", input={}, ttl=2.0)  # a run that ends only once the first one is let go on: both use one target
+    granted = time.monotonic()  # or before
+    second = crew.send("keyed", "run", input=TO, ttl=ttl)
+    third = crew.send("loop", "other", input={}, ttl=ttl)  # a run that ends only once the first one is let go on: both use one target
     until(lambda: len(outside.counts()) > 2, "the other run did not come so far")
+    until(lambda: time.monotonic() > granted + 1.5 * ttl, "time stands still")  # by now the lease would have run out
     outside.plan("deliver")
     for worker in (first, second, third):
         worker.finished()
