@@ -106,9 +106,12 @@ class Step:
         """The node that makes its calls, as people know it."""
         return self.actors[-1]
 
-    def stop(self) -> None:
-        """Raise why the step must not go on, where it or a step in a graph that it runs has a reason: an open question, a lost lease, a divergence, an effect of unknown outcome."""
-        both = list(self.and_below())
+    def stop(self, *, ends: bool = False) -> None:
+        """Raise why the step must not go on, where there is a reason: an open question, a lost lease, a divergence, an effect of unknown outcome.
+
+        Where it `ends`, a reason of a step in a graph that it ran is one too; before that, what runs beside such a graph does not depend on which came first.
+        """
+        both = list(self.and_below()) if ends else [self]
         if asks := [question for one in both for question in one.asks.values()]:
             raise GraphInterrupt(tuple(asks))
         if (error := next((one.error for one in both if one.error is not None), None)) is not None:

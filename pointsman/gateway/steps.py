@@ -199,7 +199,7 @@ class Steps:
 
     def check(self, step: Step) -> None:
         """A body has ended. Raises why its step must not: a question, a lost lease, or that it did not ask for what its record holds, or for what people have said yes to."""
-        step.stop()
+        step.stop(ends=True)
         left = self._tape.left_over(step.ns, step.attempt)
         if left is not None:
             raise divergence(step.position, left)
