@@ -354,6 +354,7 @@ async def test_a_jump_to_the_tools_meets_the_same_gate(open_runs: OpenRuns, worl
     ({"middleware": (ModelCallLimitMiddleware(run_limit=1),)}, "ModelCallLimitMiddleware"),
     ({"middleware": (TodoListMiddleware(),)}, "write_todos"),
     ({"middleware": ("x",)}, "no middleware"),
+    ({"middleware": (ModelRetryMiddleware(), ModelRetryMiddleware())}, "two middlewares are called ModelRetryMiddleware"),
     ({"middleware": (wrap_tool_call(lambda request, handler: handler(request)),)}, "write it async: awrap_tool_call"),
     ({"middleware": (wrap_model_call(lambda request, handler: handler(request)),)}, "write it async: awrap_model_call"),
     ({"turns": 0}, "turns"),

@@ -56,6 +56,11 @@ def taken(middleware: Sequence[Any], *, timeout: float, max_tokens: int) -> tupl
                 remedy="make them with pointsman's @tool and give them in tools= or effects=",
             )
         _check_async(given)
+        if given.name in {one.name for one in copies}:
+            raise BadInput(
+                f"two middlewares are called {given.name}; LangChain tells them apart by that",
+                remedy="give the second one a name: a subclass, or the property `name`",
+            )
         fenced = copy.copy(given)
         for name, value in vars(given).items():
             setattr(fenced, name, _fenced(value, models, timeout, max_tokens))
