@@ -81,9 +81,7 @@ class Stage:
         called = {fields["target"]: fields["effect"] for fields in told} | {missed.target: missed.effect for missed in self.source.missed}
         effects = frozenset(target for target, effect in called.items() if effect not in WORLD_UNCHANGED)
         parked = [event.position for event in self.events if event.kind == "run.parked"]
-        waiting = [approval for approval in Approvals(self.events).open() if self._is_new(approval)]
-        rules = {event.fields["approval"]: event.fields["rule"] for event in self.events if event.kind == "ask.opened"}
-        questions = {approval.position: rules[approval.approval_id] for approval in waiting}
+        questions = {asked.position: asked.rules[0] for asked in Approvals(self.events).open() if self._is_new(asked)}
         return Besides(self.payloads.values(), effects, parked[-1] if parked else "", questions)
 
     async def play(self) -> list[Breach]:

@@ -19,7 +19,7 @@ from pointsman import canonical
 from pointsman.event import Event
 from pointsman.gateway.request import Request
 from pointsman.gateway.step import Step
-from pointsman.label import TRUSTED, UNTRUSTED, Confidentiality, Integrity, Label
+from pointsman.label import UNTRUSTED, Confidentiality, Integrity, Label
 
 # From the first letter that can be one of a scheme, so that no text is gone over more than twice; and `\\` is `//` to a browser.
 _URL = re.compile(r"(?<![a-z0-9+.-])(?:[a-z0-9+.-]+:)?[/\\]{2}[^\s<>\"]+", re.IGNORECASE)
@@ -28,9 +28,6 @@ _AFTER = ".,;:!?)]}'`"
 
 _TURN = 4096
 """After so many values others have their turn."""
-
-ENDORSED = Label(Integrity.ENDORSED)
-"""The label of what a person said."""
 
 
 class Reach:
@@ -88,9 +85,9 @@ class Labelling:
         elif event.kind in ("call.outcome", "call.reconciled") and fields["call"] in self._answers:
             by = self._answers[fields["call"]]
             is_told = event.kind == "call.reconciled" and "by" in fields  # by a person, and not by the tool's own probe
-            self._vouched(f"call {fields['call']}", payloads.get("result"), (), min(by, ENDORSED.integrity) if is_told else by)
+            self._vouched(f"call {fields['call']}", payloads.get("result"), (), min(by, Integrity.ENDORSED) if is_told else by)
         elif event.kind == "ask.decided" and fields["decision"] == "answered":
-            self._vouched(f"answer at {event.position}", payloads["value"], (), ENDORSED.integrity)
+            self._vouched(f"answer at {event.position}", payloads["value"], (), Integrity.ENDORSED)
 
     def _vouched(self, origin: str, payload: str | None, inner: tuple[str, ...], by: Integrity) -> None:
         if payload is not None and by > Integrity.UNTRUSTED:
@@ -140,7 +137,7 @@ class Labelling:
         if tree is _NOWHERE:
             return None
         key, said = self._weighed(tree)
-        return TRUSTED.integrity if not inner and name in request.own and key == self._weighed(request.own[name])[0] else said
+        return Integrity.TRUSTED if not inner and name in request.own and key == self._weighed(request.own[name])[0] else said
 
     def _weighed(self, tree: Any) -> tuple[bytes, Integrity]:
         """The key of a value, and who vouches for it."""
